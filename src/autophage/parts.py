@@ -1,0 +1,314 @@
+"""The narrow interfaces between the loop and its parts.
+
+Every part is a frozen dataclass: its fields are the keys a spec may set, their types and attribute docstrings
+become the JSON schema, and `__post_init__` refuses what cannot be right with a `SpecError`. This module needs
+numpy only, so that parts import where nothing else is installed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from autophage.errors import FitFailed, SpecError
+from autophage.keys import Key
+from autophage.samples import Batch, Samples
+
+Domain = Literal["vectors", "symbols", "counts", "binary", "positive"]
+"""What one record is: a real vector (images and encoded tables too), one of K symbols, a vector of counts, of zeros
+and ones, or of positive numbers."""
+
+
+class Model(ABC):
+    """A fitted generative model: an immutable value.
+
+    A model of a batched learner holds `replicates` models at once: its arrays have the replicate as first axis,
+    `sample` returns a `Batch`, and `log_prob` (R, n).
+    """
+
+    replicates: int = 1
+
+    @abstractmethod
+    def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Any:
+        """n records (per replicate): `Samples`, or a `Batch` from a batched model."""
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log density (nats) of records x (n, ...), where the learner declares `has_log_prob`."""
+        raise NotImplementedError(f"{type(self).__name__} has no density")
+
+    def tuned(self, sampling: Sampling) -> Model:
+        """The same model as a biased sampler. Only called with settings that the learner declares."""
+        raise NotImplementedError(f"{type(self).__name__} has no sampling settings")
+
+    def spread(self, replicates: int) -> Model:
+        """A batched model of one replicate, standing for many."""
+        raise NotImplementedError
+
+    def absorbed(self) -> np.ndarray | None:
+        """(R,) True where the model can never change again (a point mass), or None when that cannot happen."""
+        return None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What must be stored to rebuild it with `Learner.restore`. A model that cannot be stored safely raises
+        `NotImplementedError`; the run then refits it on resume from its stored training set."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a model of the loop is sampled. Unset means plain sampling from the fitted law."""
+
+    bias: float | None = None
+    """Sampling bias in [0, 1] (Alemohammad et al. 2024): 1 is unbiased, 0 a sampler without variance."""
+    temperature: float | None = None
+    """p^(1/temperature), normalised; above zero."""
+
+    def __post_init__(self) -> None:
+        if self.bias is not None and not 0 <= self.bias <= 1:
+            raise SpecError(f"sampling.bias is {self.bias}; it must lie in [0, 1], where 1 means unbiased")
+        if self.temperature is not None and not self.temperature > 0:
+            raise SpecError(f"sampling.temperature is {self.temperature}; it must be above zero")
+
+    def chosen(self) -> dict[str, float]:
+        """The settings that were given."""
+        return {k: v for k, v in vars(self).items() if v is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner(ABC):
+    """An algorithm with hyperparameters; `fit` turns training data into a model."""
+
+    batched: ClassVar[bool] = False
+    """Fits R replicates at once from a `Batch`; otherwise one replicate from `Samples`."""
+    has_log_prob: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
+    has_latents: ClassVar[bool] = False
+    weighted: ClassVar[bool] = False
+    """Uses the records' weights."""
+    warm_starts: ClassVar[bool] = False
+    """Can continue from the previous model (`start: previous`)."""
+    domains: ClassVar[frozenset[str]] = frozenset({"vectors"})
+    sampling_keys: ClassVar[frozenset[str]] = frozenset()
+    """Which settings of the `sampling` block its models understand."""
+
+    start: Literal["scratch", "previous"] = "scratch"
+    """Where a fit begins: from scratch, or from the previous generation's model."""
+
+    @abstractmethod
+    def fit(self, data: Any, *, start: Model | None = None, key: Key) -> Model:
+        """A model of `data`. Raises `FitFailed` with a reason when it diverges."""
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Model:
+        """The model that `Model.arrays` came from."""
+        raise NotImplementedError
+
+    def smallest(self, dim: int) -> int:
+        """The fewest records a fit needs; checked before a run starts."""
+        return 1
+
+
+class Statistics(NamedTuple):
+    """Base shape of sufficient statistics: a NamedTuple whose first entry is `count`, a scalar or (R,)."""
+
+    count: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class SufficientLearner(Learner):
+    """A batched learner whose fit needs sufficient statistics only.
+
+    They add up over batches, so accumulating costs O(1) a generation; and where the law of the statistics of n new
+    records is known in closed form (`has_law`), the loop draws them directly, at a cost independent of n.
+    Statistics are NamedTuples of arrays with `count` first; a leading axis of 1 stands for every replicate.
+    """
+
+    batched: ClassVar[bool] = True
+    has_law: ClassVar[bool] = True
+
+    path: Literal["auto", "samples", "statistics"] = "auto"
+    """Draw records and summarise them, or draw the sufficient statistics themselves (equal in law)."""
+
+    @abstractmethod
+    def summarize(self, batch: Batch) -> Any:
+        """The sufficient statistics of each replicate's records."""
+
+    @abstractmethod
+    def merge(self, statistics: Sequence[Any]) -> Any:
+        """The statistics of the batches taken together."""
+
+    @abstractmethod
+    def estimate(self, statistics: Any, *, start: Model | None = None) -> Model:
+        """The fit."""
+
+    def refit(self, model: Model, n: int | np.ndarray, key: Key) -> Any:
+        """The statistics of n new records (n a number, or one per replicate) of each replicate's model."""
+        raise NotImplementedError(f"{type(self).__name__} has no closed law of the refit")
+
+    def law(self, truth: Model | None) -> Model | None:
+        """The true law as a model of this family, if it is one, else None."""
+        return None
+
+    def fit(self, data: Batch, *, start: Model | None = None, key: Key) -> Model:
+        return self.estimate(self.summarize(data), start=start)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where real records come from: a finite set split once into train and reference, or a law without end."""
+
+    unlimited: bool
+    """New real records can be drawn for ever."""
+    domain: str
+    truth: Model | None
+    """The law itself where it is known, as a model of one replicate."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in one record (symbols: how many symbols)."""
+        ...
+
+    def train(self) -> Samples:
+        """The real training part of a finite set."""
+        ...
+
+    def reference(self) -> Samples:
+        """Held-out real records, the same in every replicate and generation."""
+        ...
+
+    def draw(self, n: int, *, key: Key, replicates: int = 1) -> Batch:
+        """n new real records for each replicate (unlimited sources)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric over the replicates of a block: `value` (R,), with an interval where it has one.
+
+    n is the sample size it rests on: generated records for metrics of samples.
+    """
+
+    metric: str
+    value: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    n: int | None = None
+
+
+class View(Protocol):
+    """What a metric may look at: one agent in one generation, R replicates of it."""
+
+    generation: int
+    agent: str
+    replicates: int
+    model: Model
+    source: Source
+    key: Key
+    """Names this generation's evaluation; a metric draws from `key / "its own name"`."""
+    real_share: np.ndarray
+    """(R,) the share of real records in this generation's training set."""
+    memo: dict[Any, Any]
+    """Kept for the whole run: what a metric computes once (features of the reference, a trained classifier)."""
+
+    def generated(self, r: int) -> Samples:
+        """The evaluation draw of replicate r: `evaluation_size` records, the same for every metric."""
+        ...
+
+    def reference(self, r: int, against: str = "reference") -> Samples:
+        """The real records to compare with: the held-out part, or ("train") generation 0's training set."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """A number measured on samples, models or both."""
+
+    direction: ClassVar[Literal["lower", "higher", "none"]] = "none"
+    """Which way is better."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of "truth", "log_prob", "labels", "samples": refused before the start where the run has none."""
+    domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
+
+    @abstractmethod
+    def measure(self, view: View) -> list[Measurement]:
+        """The measurements of one generation; row names are fixed by the metric's key and settings."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A sample metric's answer for one replicate."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleMetric(Metric):
+    """A metric that compares generated records with real ones, replicate by replicate."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+    against: Literal["reference", "train"] = "reference"
+    """The held-out part, or the training part of the real records (adds `_train` to the row name)."""
+
+    @abstractmethod
+    def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
+        """Row name to value. `memo` lives as long as the run; real is the same object every generation for
+        finite data."""
+
+    def measure(self, view: View) -> list[Measurement]:
+        suffix = "_train" if self.against == "train" else ""
+        found: dict[str, list[Compared]] = {}
+        for r in range(view.replicates):
+            answers = self.compare(
+                view.reference(r, self.against),
+                view.generated(r),
+                key=view.key / type(self).__name__ / r,
+                memo=view.memo,
+            )
+            for name, answer in answers.items():
+                found.setdefault(name + suffix, []).append(answer)
+        return [
+            Measurement(
+                name,
+                np.array([a.value for a in answers], dtype=np.float64),
+                np.array([a.low for a in answers], dtype=np.float64),
+                np.array([a.high for a in answers], dtype=np.float64),
+                answers[0].n,
+            )
+            for name, answers in found.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says about a metric's course.
+
+    values[g] belongs to generation g. A `bound` says on which side the truth lies (`side`). A threshold is a
+    prediction with one number and `unit`, not a course.
+    """
+
+    metric: str
+    values: np.ndarray
+    status: Literal["exact", "asymptotic", "bound", "conjecture"]
+    statement: str
+    """One sentence: what is claimed, under which assumptions."""
+    source: str
+    """Authors, year, theorem or equation."""
+    quantity: Literal["mean", "median", "mean_log", "limit", "threshold", "probability", "rate"] = "mean"
+    side: Literal["upper", "lower"] | None = None
+    unit: str = ""
+    agent: str = "main"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+def require_finite(x: np.ndarray, what: str) -> np.ndarray:
+    """x itself, or `FitFailed` naming `what` when it holds NaN or infinity."""
+    if not np.isfinite(x).all():
+        raise FitFailed(f"{what} is not finite")
+    return x
