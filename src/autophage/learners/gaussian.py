@@ -1,0 +1,315 @@
+"""The Gaussian: mean and covariance by moments, and the exact law of their refit.
+
+Notation: replicate r has mean m (d,) and covariance Sigma = L L' (d, d). For n new records the sample mean is
+m + L z / sqrt(n) and the scatter matrix L W L', W ~ Wishart(n - 1, I), drawn through Bartlett's factor A (W = A A',
+A lower trapezoidal: A_jj^2 ~ chi^2(n - 1 - j), entries below normal). Carrying L -> L A / sqrt(n - ddof) needs no
+decomposition, costs the same for every n, and stays exact when n <= d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from autophage.errors import FitFailed, SpecError
+from autophage.keys import Key
+from autophage.parts import Model, Sampling, SufficientLearner
+from autophage.samples import Batch, Samples
+
+SMALLEST_SCALE = float(np.exp(-350.0))
+"""A variance below exp(-700) is a point mass: the chain is frozen there, before it underflows to a false zero."""
+
+
+class GaussianStatistics(NamedTuple):
+    """count (scalar or (R,)), mean (R, d), and the scatter about it: `root` (R, d, m) with scatter = root root',
+    or, for diagonal and one-dimensional models, `squares` (R, d)."""
+
+    count: Any
+    mean: np.ndarray
+    root: np.ndarray | None
+    squares: np.ndarray | None
+
+
+class GaussianModel(Model):
+    """N(mean, Sigma) for R replicates: `mean` (R, d), and `factor` (R, d, d) with Sigma = factor factor', or, for a
+    diagonal Sigma, `scale` (R, d) of standard deviations."""
+
+    def __init__(
+        self, mean: np.ndarray, factor: np.ndarray | None = None, scale: np.ndarray | None = None
+    ) -> None:
+        if (factor is None) == (scale is None):
+            raise SpecError("a Gaussian model takes either factor or scale")
+        self.mean = mean
+        self.factor = factor
+        self.scale = scale
+        self.replicates = len(mean)
+
+    @property
+    def dim(self) -> int:
+        return self.mean.shape[-1]
+
+    @property
+    def variances(self) -> np.ndarray:
+        """(R, d): the diagonal of Sigma."""
+        if self.scale is not None:
+            return self.scale**2
+        return np.einsum("rij,rij->ri", self.factor, self.factor)
+
+    def covariance(self) -> np.ndarray:
+        """(R, d, d)."""
+        if self.scale is not None:
+            return self.scale[:, :, None] ** 2 * np.eye(self.dim)
+        return self.factor @ np.swapaxes(self.factor, 1, 2)
+
+    def log_det(self) -> np.ndarray:
+        """(R,): log det Sigma, summed in log space so that long courses do not underflow."""
+        with np.errstate(divide="ignore"):
+            return 2 * np.log(np.abs(self._diagonal())).sum(axis=-1)
+
+    def _diagonal(self) -> np.ndarray:
+        if self.scale is not None:
+            return self.scale
+        diagonal = np.diagonal(self.factor, axis1=1, axis2=2)
+        if _is_lower(self.factor):
+            return diagonal
+        return np.abs(np.diagonal(np.linalg.qr(np.swapaxes(self.factor, 1, 2), mode="r"), axis1=1, axis2=2))
+
+    def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Batch:
+        z = key.generator().standard_normal((self.replicates, n, self.dim))
+        if self.scale is not None:
+            z *= self.scale[:, None, :]
+        else:
+            z = z @ np.swapaxes(self.factor, 1, 2)
+        z += self.mean[:, None, :]
+        return Batch.of(z)
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """(R, n) for records x (n, d) shared by all replicates, or (R, n, d)."""
+        centred = np.asarray(x, dtype=np.float64).reshape(*x.shape[: x.ndim - 1], self.dim) - self.mean[:, None, :]
+        if self.scale is not None:
+            z = centred / self.scale[:, None, :]
+        else:
+            z = np.swapaxes(np.linalg.solve(self.factor, np.swapaxes(centred, 1, 2)), 1, 2)
+        return -0.5 * ((z**2).sum(axis=-1) + self.log_det()[:, None] + self.dim * np.log(2 * np.pi))
+
+    def tuned(self, sampling: Sampling) -> GaussianModel:
+        """N(mean, bias Sigma) (Alemohammad et al. 2024, section 2)."""
+        if sampling.bias is None or sampling.bias == 1:
+            return self
+        shrink = np.sqrt(sampling.bias)
+        if self.scale is not None:
+            return GaussianModel(self.mean, scale=shrink * self.scale)
+        return GaussianModel(self.mean, factor=shrink * self.factor)
+
+    def spread(self, replicates: int) -> GaussianModel:
+        if self.replicates == replicates:
+            return self
+        wide = [None if a is None else np.broadcast_to(a, (replicates, *a.shape[1:])) for a in self._parts()]
+        return GaussianModel(*wide)  # type: ignore[arg-type]
+
+    def absorbed(self) -> np.ndarray | None:
+        if self.scale is not None:
+            if self.scale.min() > SMALLEST_SCALE:
+                return None
+            return (self.scale <= SMALLEST_SCALE).any(axis=1)
+        if not np.isfinite(self.factor).all():
+            return None
+        low = np.abs(self._diagonal()).min(axis=1) <= SMALLEST_SCALE
+        return low if low.any() else None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        names = ("mean", "factor", "scale")
+        return {k: np.ascontiguousarray(v) for k, v in zip(names, self._parts(), strict=True) if v is not None}
+
+    def _parts(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        return self.mean, self.factor, self.scale
+
+
+def _is_lower(factor: np.ndarray) -> bool:
+    return not np.triu(factor[0], 1).any() and not np.triu(factor[-1], 1).any()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian(SufficientLearner):
+    """Mean and covariance of a Gaussian, fitted by moments."""
+
+    has_log_prob: ClassVar[bool] = True
+    domains: ClassVar[frozenset[str]] = frozenset({"vectors", "positive", "counts", "binary"})
+    sampling_keys: ClassVar[frozenset[str]] = frozenset({"bias"})
+    citation: ClassVar[tuple[str, ...]] = ()
+
+    ddof: Literal[0, 1] = 0
+    """Divisor n - ddof of the scatter: 0 is maximum likelihood, 1 is unbiased."""
+    covariance: Literal["full", "diagonal", "known"] = "full"
+    """What is estimated; `known` keeps the first model's covariance, or the identity, and refits the mean."""
+    ridge: float = 0.0
+    """Added to the variances. A full covariance from fewer than d + 1 records needs one."""
+    known_variance: float | None = None
+    """The variance of every coordinate when covariance is `known` (default 1)."""
+
+    def __post_init__(self) -> None:
+        if not (self.ridge >= 0 and np.isfinite(self.ridge)):
+            raise SpecError(f"learner.ridge is {self.ridge}; it must be zero or a positive number")
+        if self.known_variance is not None:
+            if self.covariance != "known":
+                raise SpecError("learner.known_variance is set but learner.covariance is not `known`")
+            if not (self.known_variance > 0 and np.isfinite(self.known_variance)):
+                raise SpecError(f"learner.known_variance is {self.known_variance}; it must be above zero")
+
+    def smallest(self, dim: int) -> int:
+        if self.covariance == "known" or self.ridge > 0:
+            return 1 + self.ddof
+        return dim + 1 if self.covariance == "full" and dim > 1 else 2
+
+    def summarize(self, batch: Batch) -> GaussianStatistics:
+        x = np.asarray(batch.x, dtype=np.float64)
+        if x.ndim > 3:
+            x = x.reshape(*x.shape[:2], -1)
+        n, d = x.shape[1:]
+        # Sums about the first record lose no digits when the spread is tiny beside the mean.
+        first = x[:, 0]
+        if d == 1:
+            moved = x[..., 0] - first
+            shift = np.einsum("rn->r", moved) / n
+            squares = np.einsum("rn,rn->r", moved, moved) - n * shift**2
+            return GaussianStatistics(n, first + shift[:, None], None, np.maximum(squares, 0.0)[:, None])
+        moved = x - first[:, None]
+        shift = moved.mean(axis=1)
+        moved -= shift[:, None]
+        if self._diagonal_only(d):
+            return GaussianStatistics(n, first + shift, None, np.einsum("rnd,rnd->rd", moved, moved))
+        # n > d: the scatter's own root keeps what is stored small. n <= d: the centred records are the root.
+        root = np.swapaxes(moved, 1, 2) if n <= d else _root(np.swapaxes(moved, 1, 2) @ moved)
+        return GaussianStatistics(n, first + shift, root, None)
+
+    def _diagonal_only(self, dim: int) -> bool:
+        return dim == 1 or self.covariance != "full"
+
+    def refit(self, model: Model, n: int | np.ndarray, key: Key) -> GaussianStatistics:
+        assert isinstance(model, GaussianModel)
+        R, d = model.mean.shape
+        count = np.asarray(n)
+        safe = np.maximum(count, 1)
+        z = (key / "mean").generator().standard_normal((R, d))
+        if self._diagonal_only(d) and model.scale is not None:
+            z *= model.scale
+            z /= np.sqrt(safe) if count.ndim == 0 else np.sqrt(safe)[:, None]
+            z += model.mean
+            if self.covariance == "known":
+                return GaussianStatistics(n, z, None, np.zeros((R, d)))
+            half = 0.5 * np.maximum(count - 1, 0)
+            chi = (key / "scatter").generator().standard_gamma(
+                float(half) if count.ndim == 0 else half[:, None], (R, d)
+            )
+            chi *= 2.0
+            chi *= model.scale
+            chi *= model.scale
+            return GaussianStatistics(n, z, None, chi)
+        factor = model.factor if model.factor is not None else model.scale[:, :, None] * np.eye(d)
+        mean = model.mean + np.einsum("rij,rj->ri", factor, z) / np.sqrt(safe).reshape(-1, 1)
+        root = factor @ self._bartlett(R, d, count, key)
+        if self._diagonal_only(d):
+            return GaussianStatistics(n, mean, None, np.einsum("rij,rij->ri", root, root))
+        return GaussianStatistics(n, mean, root, None)
+
+    @staticmethod
+    def _bartlett(R: int, d: int, count: np.ndarray, key: Key) -> np.ndarray:
+        """A (R, d, d), lower trapezoidal with A A' ~ Wishart(count - 1, I_d)."""
+        freedom = np.maximum(count.reshape(-1, 1) - 1 - np.arange(d), 0)  # (1 or R, d)
+        A = np.zeros((R, d, d))
+        A[:, range(d), range(d)] = np.sqrt(
+            2 * (key / "scatter").generator().standard_gamma(0.5 * freedom, (R, d))
+        )
+        rows, columns = np.tril_indices(d, -1)
+        below = (key / "below").generator().standard_normal((R, len(rows)))
+        if freedom.min() == 0:
+            below = below * (freedom > 0)[:, columns]
+        A[:, rows, columns] = below
+        return A
+
+    def merge(self, statistics: Sequence[GaussianStatistics]) -> GaussianStatistics:
+        """Chan's pairwise formula: scatters add, plus the spread of the means."""
+        if len(statistics) == 1:
+            return statistics[0]
+        counts = [np.asarray(s.count, dtype=np.float64).reshape(-1, 1) for s in statistics]
+        total = sum(counts)
+        safe = np.maximum(total, 1)
+        # About the first mean, not about zero: no digits are lost when the spread is small.
+        origin = statistics[0].mean
+        shift = sum(c * (s.mean - origin) for c, s in zip(counts, statistics, strict=True)) / safe
+        mean = origin + shift
+        count = sum(np.asarray(s.count) for s in statistics)
+        if statistics[0].squares is not None:
+            squares = sum(
+                s.squares + c * (s.mean - mean) ** 2 for c, s in zip(counts, statistics, strict=True)
+            )
+            return GaussianStatistics(count, mean, None, squares)
+        scatter: Any = 0.0
+        for c, s in zip(counts, statistics, strict=True):
+            gap = s.mean - mean
+            scatter = scatter + s.root @ np.swapaxes(s.root, 1, 2) + c[..., None] * gap[:, :, None] * gap[:, None, :]
+        return GaussianStatistics(count, mean, _root(scatter), None)
+
+    def estimate(self, statistics: GaussianStatistics, *, start: Model | None = None) -> GaussianModel:
+        count = np.asarray(statistics.count)
+        if count.min() <= self.ddof and self.covariance != "known":
+            raise FitFailed(f"a Gaussian needs more than {self.ddof} records, got {int(count.min())}")
+        mean = statistics.mean
+        if self.covariance == "known":
+            scale = np.sqrt(1.0 if self.known_variance is None else self.known_variance)
+            return GaussianModel(mean, scale=np.broadcast_to(scale, mean.shape))
+        divisor = count - self.ddof if count.ndim == 0 else (count - self.ddof)[:, None]
+        if statistics.squares is not None:
+            variances = statistics.squares / divisor
+            if self.ridge:
+                variances += self.ridge
+            return GaussianModel(mean, scale=np.sqrt(variances, out=variances))
+        factor = statistics.root / np.sqrt(divisor if count.ndim == 0 else divisor[..., None])
+        if self.ridge or factor.shape[2] != factor.shape[1]:
+            scatter = factor @ np.swapaxes(factor, 1, 2)
+            factor = _root(scatter + self.ridge * np.eye(factor.shape[1]))
+        return GaussianModel(mean, factor=factor)
+
+    def law(self, truth: Model | None) -> Model | None:
+        if not isinstance(truth, GaussianModel):
+            return None
+        if self._diagonal_only(truth.dim) and truth.scale is None:
+            return None if truth.dim > 1 else GaussianModel(truth.mean, scale=np.abs(truth.factor[:, :, 0]))
+        return truth
+
+    def initial(self, values: Mapping[str, Any], dim: int) -> GaussianModel:
+        """The model of `initial_model: {mean, var}` (or `cov`)."""
+        known = {"mean", "var", "cov"}
+        if not set(values) <= known or ("var" in values and "cov" in values):
+            raise SpecError(f"initial_model of a gaussian takes mean and one of var, cov; got {sorted(values)}")
+        mean = np.broadcast_to(np.asarray(values.get("mean", 0.0), dtype=np.float64), (dim,))[None]
+        if "cov" in values:
+            cov = np.asarray(values["cov"], dtype=np.float64)
+            if cov.shape != (dim, dim) or not np.allclose(cov, cov.T) or np.linalg.eigvalsh(cov).min() <= 0:
+                raise SpecError(f"initial_model.cov must be a positive definite {dim} x {dim} matrix")
+            if not self._diagonal_only(dim):
+                return GaussianModel(mean, factor=np.linalg.cholesky(cov)[None])
+            return GaussianModel(mean, scale=np.sqrt(np.diag(cov))[None])
+        var = np.broadcast_to(np.asarray(values.get("var", 1.0), dtype=np.float64), (dim,))
+        if not (var > 0).all():
+            raise SpecError("initial_model.var must be above zero")
+        if self._diagonal_only(dim):
+            return GaussianModel(mean, scale=np.sqrt(var)[None])
+        return GaussianModel(mean, factor=np.diag(np.sqrt(var))[None])
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> GaussianModel:
+        return GaussianModel(arrays["mean"], arrays.get("factor"), arrays.get("scale"))
+
+
+def _root(scatter: np.ndarray) -> np.ndarray:
+    """A lower-triangular square root; where rounding or rank spoils Cholesky, clipped eigenvalues instead."""
+    try:
+        return np.linalg.cholesky(scatter)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(scatter)
+        half = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        lower = np.swapaxes(np.linalg.qr(np.swapaxes(half, 1, 2), mode="r"), 1, 2)
+        return lower * np.where(np.diagonal(lower, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None, :]
