@@ -23,6 +23,10 @@ Domain = Literal["vectors", "symbols", "counts", "binary", "positive"]
 and ones, or of positive numbers."""
 
 
+CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "arbitrary_types_allowed": True}
+"""How pydantic reads a part at the door; parts themselves do not need pydantic."""
+
+
 class Model(ABC):
     """A fitted generative model: an immutable value.
 
@@ -62,6 +66,7 @@ class Model(ABC):
 class Sampling:
     """How a model of the loop is sampled. Unset means plain sampling from the fitted law."""
 
+    __pydantic_config__: ClassVar[dict] = CONFIG
     bias: float | None = None
     """Sampling bias in [0, 1] (Alemohammad et al. 2024): 1 is unbiased, 0 a sampler without variance."""
     temperature: float | None = None
@@ -82,6 +87,7 @@ class Sampling:
 class Learner(ABC):
     """An algorithm with hyperparameters; `fit` turns training data into a model."""
 
+    __pydantic_config__: ClassVar[dict] = CONFIG
     batched: ClassVar[bool] = False
     """Fits R replicates at once from a `Batch`; otherwise one replicate from `Samples`."""
     has_log_prob: ClassVar[bool] = False
@@ -227,6 +233,7 @@ class View(Protocol):
 class Metric(ABC):
     """A number measured on samples, models or both."""
 
+    __pydantic_config__: ClassVar[dict] = CONFIG
     direction: ClassVar[Literal["lower", "higher", "none"]] = "none"
     """Which way is better."""
     needs: ClassVar[frozenset[str]] = frozenset()
