@@ -66,6 +66,11 @@ class Workflow(ABC):
         if self.initial_size is not None and self.initial_size < 1:
             raise SpecError(f"workflow.initial_size is {self.initial_size}; generation 0 needs at least one real record")
 
+    pooled: ClassVar[bool] = False
+    """Every batch stays in the training set for ever, so that running sums can stand for them."""
+    partial: ClassVar[bool] = False
+    """Takes part of a batch, which only records can give."""
+
     def start_size(self, available: int | None) -> int:
         """Real records of generation 0; `available` is the size of a finite source's training part."""
         if self.initial_size is not None:
@@ -119,6 +124,8 @@ class Replace(Workflow):
 class Accumulate(Workflow):
     """The real set and everything ever sampled (Gerstgrasser et al. 2024)."""
 
+    pooled: ClassVar[bool] = True
+
     def plan(self, t: int, real: int) -> Plan:
         return Plan(t, (Row("real"), Row("synthetic", 0, t - 1)), self.records_at(t, real))
 
@@ -126,6 +133,8 @@ class Accumulate(Workflow):
 @dataclass(frozen=True, kw_only=True)
 class AccumulateSubsample(Workflow):
     """The pile grows, but each fit sees a uniform subsample of fixed size (Kazdan et al. 2024)."""
+
+    partial: ClassVar[bool] = True
 
     def plan(self, t: int, real: int) -> Plan:
         n = self.records_at(t, real)
@@ -219,6 +228,8 @@ class Mix(Workflow):
 class KeepReal(Workflow):
     """A training set of constant size: a share of it original real records, drawn anew each generation, the rest samples of
     the newest model (Shumailov et al. 2024, who keep 10 %)."""
+
+    partial: ClassVar[bool] = True
 
     real_share: Schedule = 0.1
     """The share of real records, in [0, 1]."""

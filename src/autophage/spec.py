@@ -1,0 +1,510 @@
+"""What a run is, as data.
+
+A spec is YAML, JSON, a dict, or keyword arguments of `Loop`; the loader always produces `agents`, with
+`learner / workflow / curation / treatment / sampling` at the top level as short for one agent called main. Parts are frozen
+dataclasses; pydantic reads them at this door and nowhere else. Every refusal is one sentence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pydantic
+import yaml
+
+from autophage import registry
+from autophage.errors import AutophageError, SpecError
+from autophage.parts import Sampling
+
+SCHEMA = 1
+_AGENT_KEYS = ("learner", "workflow", "curation", "treatment", "sampling")
+
+
+class Feed(pydantic.BaseModel):
+    """One arrow of an ecosystem: of the synthetic records that agent `to` trains on, `share` come from agent `from`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    from_: str = pydantic.Field(alias="from")
+    to: str
+    share: float = 1.0
+
+
+class AgentSpec(pydantic.BaseModel):
+    """One learner of the loop with its own workflow and curation."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    learner: Any
+    workflow: Any
+    curation: tuple[Any, ...] = ()
+    treatment: Any = None
+    sampling: Sampling = Sampling()
+
+
+class VerdictSpec(pydantic.BaseModel):
+    """Which measured course the definitions of collapse are read from."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    risk: str | None = None
+    diversity: str | None = None
+    trivial: float | None = None
+
+
+class Spec(pydantic.BaseModel):
+    """A run, complete: everything a machine needs to repeat it."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True, populate_by_name=True
+    )
+    schema_: int = pydantic.Field(SCHEMA, alias="schema")
+    """Version of the spec's format."""
+    name: str = "loop"
+    """What the run is called."""
+    seed: int
+    """Names every random stream of the run; drawn and recorded when it is not given."""
+    replicates: int = 1
+    """Independent repetitions of the whole loop."""
+    generations: int = 5
+    """Rounds of fit and sample: generations 0 to generations - 1."""
+    data: Any
+    """The real data."""
+    agents: dict[str, AgentSpec]
+    """The learners that feed each other; one, called main, for an ordinary loop."""
+    feeds: tuple[Feed, ...] = ()
+    """Who trains on whose samples; default each agent on its own."""
+    metrics: tuple[Any, ...] = ()
+    """What is measured in every generation."""
+    evaluation_size: int | None = None
+    """Records drawn for evaluation; default as many as the reference holds."""
+    bootstrap: bool = False
+    """Each replicate draws its own real set, with replacement, from a finite one."""
+    initial_model: dict[str, Any] | None = None
+    """Replaces generation 0's fit where a check starts from a known law."""
+    verdict: VerdictSpec = VerdictSpec()
+    """Which metric a verdict reads."""
+
+    PARTS: ClassVar[tuple[str, ...]] = ("data", "metrics", "agents")
+
+    @staticmethod
+    def of(given: Any = None, /, **keys: Any) -> Spec:
+        """A spec from a path, a dict, another spec, or keywords. Raises `SpecError` in one sentence."""
+        if isinstance(given, Spec):
+            return given if not keys else Spec.of({**given.to_dict(), **keys})
+        raw = read(given) if isinstance(given, str | Path) else dict(given or {})
+        return _resolve({**raw, **keys})
+
+    @property
+    def digest(self) -> str:
+        """Identifies the run: the hash of the resolved spec."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the written spec re-creates the run (an object without an import path cannot be written)."""
+        return "<object" not in json.dumps(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, complete: every default spelled out."""
+        agents = {
+            name: {
+                "learner": _plain("learner", a.learner),
+                "workflow": _plain("workflow", a.workflow),
+                "curation": [_plain("curation", c) for c in a.curation],
+                "treatment": _plain("treatment", a.treatment) if a.treatment is not None else None,
+                "sampling": a.sampling.chosen(),
+            }
+            for name, a in self.agents.items()
+        }
+        return {
+            "schema": self.schema_,
+            "name": self.name,
+            "seed": self.seed,
+            "replicates": self.replicates,
+            "generations": self.generations,
+            "data": _plain("data", self.data),
+            "agents": agents,
+            "feeds": [f.model_dump(by_alias=True) for f in self.feeds],
+            "metrics": [_plain("metric", m) for m in self.metrics],
+            "evaluation_size": self.evaluation_size,
+            "bootstrap": self.bootstrap,
+            "initial_model": _value(self.initial_model),
+            "verdict": self.verdict.model_dump(),
+        }
+
+    def to_yaml(self) -> str:
+        """The resolved spec as it is written to `spec.yaml`."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SpecError(f"there is no spec file at {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"the spec file {path} cannot be read: {_first_line(error)}") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot be parsed'}") from error
+    if not isinstance(raw, dict):
+        raise SpecError(f"{path} holds no spec: expected keys such as data, learner and workflow")
+    return raw
+
+
+def override(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`a.b=c` settings laid over a raw spec; values are read as YAML.
+
+    >>> override({"workflow": {"kind": "mix"}}, ["workflow.synthetic_ratio=0.5"])
+    {'workflow': {'kind': 'mix', 'synthetic_ratio': 0.5}}
+    """
+    result: dict[str, Any] = json.loads(json.dumps(raw, default=lambda o: o)) if _is_json(raw) else dict(raw)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise SpecError(f"--set takes key=value, got '{setting}'")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SpecError(f"--set {path}: '{text}' is not a YAML value") from error
+        if isinstance(value, str):
+            value = _number(value)
+        here: Any = result
+        *parents, last = path.split(".")
+        for name in parents:
+            here = _descend(here, name, path)
+        if isinstance(here, list):
+            if not last.isdigit() or int(last) >= len(here):
+                raise SpecError(f"--set {path}: '{last}' is not an entry of a list of {len(here)}")
+            here[int(last)] = value
+        else:
+            # A bare string stands for {kind: string}; giving a new kind drops the old kind's settings.
+            if last == "kind" and here.get("kind") not in (None, value):
+                here.clear()
+            here[last] = value
+    return result
+
+
+def _descend(here: Any, name: str, path: str) -> Any:
+    if isinstance(here, list):
+        if not name.isdigit() or int(name) >= len(here):
+            raise SpecError(f"--set {path}: '{name}' is not an entry of a list of {len(here)}")
+        if isinstance(here[int(name)], str):
+            here[int(name)] = {"kind": here[int(name)]}
+        return here[int(name)]
+    if isinstance(here.get(name), str):
+        here[name] = {"kind": here[name]}
+    child = here.get(name)
+    if child is None:
+        child = here[name] = {}
+    if not isinstance(child, dict | list):
+        raise SpecError(f"--set {path}: '{name}' is a single value and has no keys")
+    return child
+
+
+def _is_json(raw: Any) -> bool:
+    try:
+        json.dumps(raw)
+    except TypeError:
+        return False
+    return True
+
+
+def _number(text: str) -> Any:
+    # YAML 1.1 reads 1e-3 as a string.
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _resolve(raw: dict[str, Any]) -> Spec:
+    raw = dict(raw)
+    known = [f.alias or name for name, f in Spec.model_fields.items()] + list(_AGENT_KEYS)
+    for key in raw:
+        if key not in known:
+            raise SpecError(f"unknown key '{key}' in the spec{registry.nearest(str(key), known)}")
+    if raw.get("schema", SCHEMA) != SCHEMA:
+        raise SpecError(f"this spec has schema {raw['schema']!r}; this version of autophage reads schema {SCHEMA}")
+    if "data" not in raw:
+        raise SpecError("the spec has no data: name the real data, for example data: {kind: digits}")
+    for name, smallest in (("replicates", 1), ("generations", 1), ("evaluation_size", 2)):
+        value = raw.get(name)
+        if name in raw and value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < smallest):
+            raise SpecError(f"{name} is {value!r}; it must be a whole number of at least {smallest}")
+    seed = raw.get("seed")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise SpecError(f"seed is {seed!r}; it must be a whole number, zero or more")
+    if seed is None:
+        seed = secrets.randbits(31)
+    short = {k: raw.pop(k) for k in _AGENT_KEYS if k in raw}
+    agents = raw.pop("agents", None)
+    if agents is not None and short:
+        raise SpecError(f"the spec has both agents and a top-level '{next(iter(short))}'; write one or the other")
+    if agents is None:
+        agents = {"main": short}
+    if not isinstance(agents, Mapping) or not agents:
+        raise SpecError("agents must map names to {learner, workflow, ...}")
+    data = part("data", raw["data"], "data")
+    built = {str(name): _agent(str(name), body, data, len(agents) > 1) for name, body in agents.items()}
+    feeds = _feeds(raw.get("feeds") or (), built)
+    metrics = raw.get("metrics")
+    if metrics is None:
+        metrics = default_metrics(data, [a.learner for a in built.values()])
+    elif not isinstance(metrics, list | tuple):
+        metrics = [metrics]
+    measured = tuple(part("metric", m, f"metrics[{i}]") for i, m in enumerate(metrics))
+    rest = {k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw}
+    try:
+        return Spec(
+            schema=SCHEMA,
+            seed=seed,
+            data=data,
+            agents=built,
+            feeds=feeds,
+            metrics=measured,
+            initial_model=raw.get("initial_model"),
+            verdict=_verdict(raw.get("verdict") or {}),
+            **rest,
+        )
+    except pydantic.ValidationError as error:
+        raise SpecError(_sentence(error, "")) from error
+
+
+def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
+    where = f"agents.{name}." if several else ""
+    if not isinstance(body, Mapping):
+        raise SpecError(f"agents.{name} must be a mapping with learner and workflow")
+    for key in body:
+        if key not in _AGENT_KEYS:
+            raise SpecError(f"unknown key '{where}{key}'{registry.nearest(str(key), _AGENT_KEYS)}")
+    learner = body.get("learner")
+    if learner is None:
+        learner = "categorical" if getattr(data, "domain", "") == "symbols" else "flow"
+    curation = body.get("curation") or ()
+    if not isinstance(curation, list | tuple):
+        curation = [curation]
+    sampling = body.get("sampling") or {}
+    if not isinstance(sampling, Sampling):
+        sampling = _validate(Sampling, sampling, f"{where}sampling")
+    treatment = body.get("treatment")
+    return AgentSpec(
+        learner=part("learner", learner, f"{where}learner"),
+        workflow=part("workflow", body.get("workflow", "replace"), f"{where}workflow"),
+        curation=tuple(part("curation", c, f"{where}curation[{i}]") for i, c in enumerate(curation)),
+        treatment=None if treatment is None else part("treatment", treatment, f"{where}treatment"),
+        sampling=sampling,
+    )
+
+
+def _feeds(given: Any, agents: Mapping[str, Any]) -> tuple[Feed, ...]:
+    if not isinstance(given, list | tuple):
+        raise SpecError("feeds must be a list of {from, to, share}")
+    feeds = []
+    for i, item in enumerate(given):
+        try:
+            feed = item if isinstance(item, Feed) else Feed.model_validate(item)
+        except pydantic.ValidationError as error:
+            raise SpecError(_sentence(error, f"feeds[{i}]")) from error
+        for end in (feed.from_, feed.to):
+            if end not in agents:
+                raise SpecError(f"feeds[{i}] names an agent '{end}'{registry.nearest(end, agents)}")
+        if not 0 <= feed.share <= 1:
+            raise SpecError(f"feeds[{i}].share is {feed.share}; a share must lie in [0, 1]")
+        feeds.append(feed)
+    for name in {f.to for f in feeds}:
+        total = sum(f.share for f in feeds if f.to == name)
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            raise SpecError(f"the shares that feed agent '{name}' sum to {total:g}; they must sum to 1")
+    return tuple(feeds)
+
+
+def _verdict(given: Any) -> VerdictSpec:
+    if isinstance(given, VerdictSpec):
+        return given
+    if not isinstance(given, Mapping):
+        raise SpecError("verdict must be a mapping with risk, diversity or trivial")
+    for key in given:
+        if key not in VerdictSpec.model_fields:
+            raise SpecError(f"unknown key 'verdict.{key}'{registry.nearest(str(key), VerdictSpec.model_fields)}")
+    try:
+        return VerdictSpec.model_validate(given)
+    except pydantic.ValidationError as error:
+        raise SpecError(_sentence(error, "verdict")) from error
+
+
+def part(slot: str, given: Any, where: str) -> Any:
+    """A part from a kind, a mapping with a kind, or as it is. Raises `SpecError` naming the nearest known key."""
+    if isinstance(given, str):
+        given = {"kind": given}
+    if isinstance(given, type):
+        raise SpecError(f"{where} is a class; give an instance of it, or {{kind: estimator, object: ...}} for a learner")
+    if not isinstance(given, Mapping):
+        if given is None or isinstance(given, int | float | list | tuple | bool):
+            raise SpecError(f"{where} is {given!r}; write a kind, one of: {', '.join(registry.kinds(slot))}")
+        return _own(slot, given, where)
+    body = dict(given)
+    if "kind" not in body:
+        raise SpecError(f"{where} has no kind; known: {', '.join(registry.kinds(slot))}")
+    kind = body.pop("kind")
+    return _validate(registry.find(slot, kind, where), body, where)
+
+
+def _own(slot: str, given: Any, where: str) -> Any:
+    wanted = {"learner": "fit", "workflow": "plan", "metric": "measure", "data": "reference"}.get(slot, "apply")
+    if not hasattr(given, wanted):
+        raise SpecError(f"{where}: {type(given).__name__} has no method '{wanted}', so it cannot be a {slot}")
+    if slot == "learner" and not hasattr(given, "domains"):
+        # A stranger's object with fit and sample: the estimator learner speaks for it.
+        return registry.find("learner", "estimator")(object=given)
+    return given
+
+
+@cache
+def _adapter(cls: type) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(cls)
+
+
+def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(body, Mapping):
+        raise SpecError(f"{where} must be a mapping, got {body!r}")
+    if not dataclasses.is_dataclass(cls):
+        names = [n for n in inspect.signature(cls).parameters if n != "self"]
+        _refuse_unknown(body, names, where)
+        return cls(**body)
+    names = [f.name for f in dataclasses.fields(cls) if f.init]
+    _refuse_unknown(body, names, where)
+    try:
+        return _adapter(cls).validate_python(dict(body))
+    except pydantic.ValidationError as error:
+        for item in error.errors():
+            cause = (item.get("ctx") or {}).get("error")
+            if isinstance(cause, AutophageError):
+                raise cause from None
+        raise SpecError(_sentence(error, where)) from error
+
+
+def _refuse_unknown(body: Mapping[str, Any], names: Sequence[str], where: str) -> None:
+    for key in body:
+        if key not in names:
+            raise SpecError(f"unknown key '{where}.{key}'{registry.nearest(str(key), names)}")
+
+
+def _sentence(error: pydantic.ValidationError, where: str) -> str:
+    # A union reports one error per member; the one that got deepest is what the user meant.
+    item = max(error.errors(), key=lambda e: (e["type"] not in ("dataclass_type", "float_type"), len(e["loc"])))
+    names = [str(p) for p in item["loc"] if not (isinstance(p, str) and (p[:1].isupper() or "[" in p or p == "float"))]
+    place = ".".join([where, *names] if where else names) or "the spec"
+    if item["type"] in ("missing", "missing_keyword_only_argument"):
+        return f"{place} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{place} is {item['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _plain(slot: str, given: Any) -> dict[str, Any]:
+    kind = registry.kind_of(slot, given)
+    if not dataclasses.is_dataclass(given):
+        return {"kind": kind if "<locals>" not in kind else f"<object {kind}>"}
+    values = {
+        f.name: _value(getattr(given, f.name)) for f in dataclasses.fields(given) if f.init and not f.name.startswith("_")
+    }
+    return {"kind": kind if "<locals>" not in kind else f"<object {kind}>", **values}
+
+
+def _value(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _value(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(v) for v in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _value(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    if isinstance(value, type) or inspect.isfunction(value):
+        path = f"{value.__module__}:{value.__qualname__}"
+        return path if "<locals>" not in path and value.__module__ != "__main__" else f"<object {path}>"
+    if isinstance(value, Path):
+        return str(value)
+    return f"<object {type(value).__module__}:{type(value).__qualname__}>"
+
+
+def _first_line(error: BaseException) -> str:
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+
+
+def default_metrics(data: Any, learners: Sequence[Any]) -> list[Any]:
+    """What is measured when nothing is asked for: what the data and every learner can answer."""
+    batched = all(getattr(learner, "batched", False) for learner in learners)
+    truth = getattr(data, "truth", None) is not None
+    density = all(getattr(learner, "has_log_prob", False) for learner in learners)
+    domain = getattr(data, "domain", "vectors")
+    if domain == "symbols":
+        return ["squared_error", "gini", "entropy", "support", "tail_coverage", "outside_support"]
+    if domain in ("counts", "binary", "positive"):
+        return ["squared_mean_error", "variance"] if truth else ["variance"]
+    if batched and truth:
+        closed = ["variance", "squared_mean_error", "log_det"]
+        return [*closed, "frechet_model"] if hasattr(data.truth, "log_det") else [*closed[:1], "held_out_log_likelihood"]
+    measured = ["wasserstein", "frechet", "precision_recall", "sample_variance", "tail_coverage", "outside_support"]
+    return ["held_out_log_likelihood", *measured] if density else measured
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a spec, for editors: every part of every slot, discriminated by `kind`."""
+    definitions: dict[str, Any] = {}
+
+    def slot(name: str) -> dict[str, Any]:
+        options: list[dict[str, Any]] = []
+        for kind in registry.kinds(name):
+            cls = registry.find(name, kind)
+            body = _adapter(cls).json_schema() if dataclasses.is_dataclass(cls) else {"type": "object"}
+            definitions.update(body.pop("$defs", {}))
+            body["properties"] = {"kind": {"const": kind}, **body.get("properties", {})}
+            body["required"] = ["kind", *body.get("required", [])]
+            body["additionalProperties"] = False
+            body["title"] = f"{name}: {kind}"
+            body["description"] = inspect.getdoc(cls)
+            definitions[f"{name}.{kind}"] = body
+            options.append({"$ref": f"#/$defs/{name}.{kind}"})
+        return {"anyOf": [{"enum": registry.kinds(name)}, *options]} if options else {"type": "object"}
+
+    schema = Spec.model_json_schema(by_alias=True, mode="validation")
+    definitions.update(schema.pop("$defs", {}))
+    agent = {
+        "learner": slot("learner"),
+        "workflow": slot("workflow"),
+        "curation": {"type": "array", "items": slot("curation")},
+        "treatment": slot("treatment"),
+        "sampling": _adapter(Sampling).json_schema(),
+    }
+    properties = schema["properties"]
+    properties["data"] = slot("data")
+    properties["metrics"] = {"type": "array", "items": slot("metric")}
+    properties["agents"] = {
+        "type": "object",
+        "additionalProperties": {"type": "object", "properties": agent, "additionalProperties": False},
+    }
+    properties |= agent
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "autophage spec",
+        "type": "object",
+        "properties": properties,
+        "required": ["data"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
