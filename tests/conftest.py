@@ -1,0 +1,54 @@
+"""What every test may rely on: one thread a process, no network, real data only where it is named."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before numpy is imported: its linear algebra reads these once.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> None:
+    """torch counts its own threads; it is asked only where something has imported it already."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads") and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """A test that reaches for the network fails; sockets on this machine still work."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        local = self.family == getattr(socket, "AF_UNIX", None) or (
+            isinstance(address, tuple) and address[0] in ("127.0.0.1", "::1", "localhost")
+        )
+        if not local:
+            raise RuntimeError(f"a test tried to reach {address!r}; tests use no network")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets that AUTOPHAGE_DATA names; the test is skipped where there is none."""
+    named = os.environ.get("AUTOPHAGE_DATA")
+    if not named:
+        pytest.skip("AUTOPHAGE_DATA is not set: it names the folder of real data sets")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.skip(f"AUTOPHAGE_DATA is {named}, which is not a folder")
+    return folder
