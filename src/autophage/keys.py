@@ -44,31 +44,20 @@ class Key:
     True
     """
 
-    __slots__ = ("_hash", "path", "seed")
+    __slots__ = ("path", "seed")
 
     def __init__(self, seed: int, path: tuple[str | int, ...] = ()) -> None:
-        self.seed = int(seed)
-        self.path: tuple[str | int, ...] = ()
-        self._hash = hashlib.blake2b(b"autophage/%d" % self.seed, digest_size=32)
-        for name in path:
-            self._hash.update(b"/" + str(name).encode())
-        self.path = tuple(path)
+        self.seed = seed
+        self.path = path
 
     def __truediv__(self, name: str | int | tuple[str | int, ...]) -> Key:
-        child = object.__new__(Key)
-        child.seed = self.seed
-        child._hash = self._hash.copy()
-        names = name if isinstance(name, tuple) else (name,)
-        for part in names:
-            child._hash.update(b"/" + str(part).encode())
-        child.path = self.path + names
-        return child
+        return Key(self.seed, self.path + (name if type(name) is tuple else (name,)))  # type: ignore[operator]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self._hash.digest() == other._hash.digest()
+        return isinstance(other, Key) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
-        return hash(self._hash.digest())
+        return hash(self.digest())
 
     def __repr__(self) -> str:
         return f"Key({self.seed}, {self.path!r})"
@@ -76,13 +65,18 @@ class Key:
     def __reduce__(self) -> tuple:
         return Key, (self.seed, self.path)
 
+    def digest(self) -> bytes:
+        """32 bytes that only this path has; names are escaped so that no two paths run together."""
+        names = "/".join([str(p).replace("%", "%25").replace("/", "%2F") for p in self.path])
+        return hashlib.blake2b(f"autophage/{self.seed}/{names}".encode(), digest_size=32).digest()
+
     def generator(self) -> np.random.Generator:
         """A fresh numpy generator at the start of this stream."""
-        return np.random.Generator(np.random.SFC64(_Digest(self._hash.digest())))
+        return np.random.Generator(np.random.SFC64(_Digest(self.digest())))
 
     def integer(self, bits: int = 31) -> int:
         """A whole number in [0, 2^bits), for libraries that take a seed."""
-        return int.from_bytes(self._hash.digest()[:8], "little") >> (64 - bits)
+        return int.from_bytes(self.digest()[:8], "little") >> (64 - bits)
 
     def torch(self, device: str = "cpu") -> Any:
         """A fresh `torch.Generator` at the start of this stream."""

@@ -56,6 +56,11 @@ class Model(ABC):
         """(R,) True where the model can never change again (a point mass), or None when that cannot happen."""
         return None
 
+    def frozen(self, where: np.ndarray, before: Model) -> Model:
+        """This model with the replicates `where` (R,) as they were `before`: an absorbed one carries its value forward.
+        Only needed where `absorbed` marks more than what the fit itself leaves unchanged."""
+        return self
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What must be stored to rebuild it with `Learner.restore`. A model that cannot be stored safely raises
         `NotImplementedError`; the run then refits it on resume from its stored training set."""
@@ -237,7 +242,7 @@ class Metric(ABC):
     direction: ClassVar[Literal["lower", "higher", "none"]] = "none"
     """Which way is better."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of "truth", "log_prob", "labels", "samples": refused before the start where the run has none."""
+    """Of "truth", "log_prob", "labels", "samples", "train": refused before the start where the run has none."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
 
     @abstractmethod

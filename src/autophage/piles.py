@@ -116,8 +116,7 @@ class Records:
         if row.origin == "real":
             if row.count is None or row.count == len(self.real):
                 return [self.real]
-            # A share of the originals is drawn anew each generation; a fixed number is always the same records.
-            if type(self.workflow).__name__ == "Mix":
+            if not row.anew:
                 return [self.real.first(row.count) if self.data.batched else self.real[: row.count]]
             return [_without_replacement([self.real], row.count, self.data.replicates, key)]
         oldest = self.newest - len(self.batches) + 1
@@ -204,6 +203,8 @@ class Summaries:
     """The share of fresh real records in the newest piece."""
     used: int = 0
     newest: int = -1
+    records: Batch | None = None
+    """The real records, kept where a metric compares with them."""
 
     def training_set(self, plan: Plan | None, key: Key) -> tuple[Any, Share]:
         """The statistics of a plan (None: generation 0's) and the share of real records behind them."""

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pydantic
 import yaml
@@ -91,7 +91,12 @@ class Spec(pydantic.BaseModel):
     verdict: VerdictSpec = VerdictSpec()
     """Which metric a verdict reads."""
 
-    PARTS: ClassVar[tuple[str, ...]] = ("data", "metrics", "agents")
+    _seed_drawn: bool = pydantic.PrivateAttr(False)
+
+    @property
+    def seed_drawn(self) -> bool:
+        """Whether the seed was not given; a resumed run then takes the recorded one."""
+        return self._seed_drawn
 
     @staticmethod
     def of(given: Any = None, /, **keys: Any) -> Spec:
@@ -247,7 +252,8 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     seed = raw.get("seed")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
         raise SpecError(f"seed is {seed!r}; it must be a whole number, zero or more")
-    if seed is None:
+    drawn = seed is None
+    if drawn:
         seed = secrets.randbits(31)
     short = {k: raw.pop(k) for k in _AGENT_KEYS if k in raw}
     agents = raw.pop("agents", None)
@@ -268,7 +274,7 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     measured = tuple(part("metric", m, f"metrics[{i}]") for i, m in enumerate(metrics))
     rest = {k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw}
     try:
-        return Spec(
+        spec = Spec(
             schema=SCHEMA,
             seed=seed,
             data=data,
@@ -279,6 +285,8 @@ def _resolve(raw: dict[str, Any]) -> Spec:
             verdict=_verdict(raw.get("verdict") or {}),
             **rest,
         )
+        spec._seed_drawn = drawn
+        return spec
     except pydantic.ValidationError as error:
         raise SpecError(_sentence(error, "")) from error
 

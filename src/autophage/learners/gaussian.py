@@ -120,6 +120,13 @@ class GaussianModel(Model):
         low = np.abs(self._diagonal()).min(axis=1) <= SMALLEST_SCALE
         return low if low.any() else None
 
+    def frozen(self, where: np.ndarray, before: Model) -> GaussianModel:
+        assert isinstance(before, GaussianModel)
+        pairs = zip(self._parts(), before._parts(), strict=True)
+        return GaussianModel(
+            *[None if a is None else np.where(where.reshape(-1, *(1,) * (a.ndim - 1)), b, a) for a, b in pairs]  # type: ignore[arg-type]
+        )
+
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("mean", "factor", "scale")
         return {k: np.ascontiguousarray(v) for k, v in zip(names, self._parts(), strict=True) if v is not None}

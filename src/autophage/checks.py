@@ -1,0 +1,132 @@
+"""Whether the parts of a spec fit each other: checked before any work, refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autophage import registry
+from autophage.errors import SpecError
+from autophage.piles import planned_fresh
+from autophage.spec import Spec
+
+
+def check(spec: Spec, real: Mapping[str, int]) -> list[str]:
+    """Raises `SpecError` at the first misfit; returns warnings. `real` is the size of each agent's generation 0."""
+    warnings: list[str] = []
+    for name, agent in spec.agents.items():
+        where = f"agents.{name}." if len(spec.agents) > 1 else ""
+        _learner(spec, agent, where)
+        warnings += agent.workflow.check(spec.generations, real[name])
+        _sizes(spec, agent, real[name], where)
+        if agent.curation and agent.sampling is None:
+            raise SpecError(f"{where}curation needs sampling")
+        _fresh(spec, agent, real[name], where)
+    batched = {bool(getattr(a.learner, "batched", False)) for a in spec.agents.values()}
+    if len(batched) > 1:
+        names = {n: registry.kind_of("learner", a.learner) for n, a in spec.agents.items()}
+        raise SpecError(
+            f"agents of closed-form and of sampled learners cannot share one loop: {names}; "
+            "wrap the closed-form one as an estimator"
+        )
+    _metrics(spec)
+    return warnings
+
+
+def _learner(spec: Spec, agent: Any, where: str) -> None:
+    learner, domain = agent.learner, spec.data.domain
+    kind = registry.kind_of("learner", learner)
+    domains = getattr(learner, "domains", frozenset({"vectors"}))
+    if domain not in domains:
+        would = [k for k in registry.kinds("learner") if domain in registry.find("learner", k).domains]
+        raise SpecError(
+            f"{where}learner {kind} fits {' or '.join(sorted(domains))} but data "
+            f"{registry.kind_of('data', spec.data)} gives {domain}; learners that would do: {', '.join(would)}"
+        )
+    unknown = set(agent.sampling.chosen()) - set(getattr(learner, "sampling_keys", ()))
+    if unknown:
+        known = ", ".join(sorted(getattr(learner, "sampling_keys", ()))) or "none"
+        raise SpecError(f"{where}sampling.{min(unknown)} is not understood by learner {kind}; it takes: {known}")
+    if getattr(learner, "start", "scratch") == "previous" and not getattr(learner, "warm_starts", False):
+        raise SpecError(f"{where}learner.start is `previous` but learner {kind} always fits from scratch")
+    if getattr(learner, "needs_labels", False) and "label" not in spec.data.reference().fields:
+        raise SpecError(f"{where}learner {kind} needs labels and data {registry.kind_of('data', spec.data)} has none")
+    if spec.initial_model is not None and not hasattr(learner, "initial"):
+        raise SpecError(f"initial_model is given but learner {kind} cannot start from a known law")
+    if spec.initial_model is not None:
+        learner.initial(spec.initial_model, spec.data.dim)
+    constant = getattr(spec.data, "constant_columns", ())
+    if constant and kind == "gaussian" and learner.covariance == "full" and not learner.ridge:
+        raise SpecError(
+            f"column '{constant[0]}' is constant, so a full covariance is singular; drop it (data.columns), "
+            "set learner.ridge above zero, or take learner.covariance: diagonal"
+        )
+
+
+def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:
+    smallest = agent.learner.smallest(spec.data.dim) if hasattr(agent.learner, "smallest") else 1
+    kind = registry.kind_of("learner", agent.learner)
+    if real < smallest and spec.initial_model is None:
+        raise SpecError(
+            f"generation 0 is fitted to {real} real records but {where}learner {kind} needs at least {smallest} "
+            f"in {spec.data.dim} dimensions"
+        )
+    total = float(real)
+    ends = [0.0, total]  # running total of batch sizes: batches a..b hold ends[b + 1] - ends[a]
+    for t in range(1, spec.generations):
+        plan = agent.workflow.plan(t, real)
+        total += plan.new
+        ends.append(total)
+        if plan.size is not None:
+            n = float(plan.size)
+        elif all(row.count is not None for row in plan.rows):
+            n = float(sum(row.count or 0 for row in plan.rows))
+        else:
+            n = sum(_rows(row, real, ends) for row in plan.rows)
+        if n < smallest:
+            raise SpecError(
+                f"{where}workflow plans {n:g} records at t = {t} but learner {kind} needs at least {smallest} "
+                f"in {spec.data.dim} dimensions"
+            )
+        if plan.draw == "subsample" and n > total:
+            raise SpecError(f"{where}workflow draws {n:g} records at t = {t} from a pile of {total:g}")
+
+
+def _rows(row: Any, real: int, ends: list[float]) -> float:
+    if row.count is not None:
+        return float(row.count)
+    if row.origin == "real":
+        return float(real)
+    return ends[row.last + 2] - ends[row.first + 1]
+
+
+def _fresh(spec: Spec, agent: Any, real: int, where: str) -> None:
+    if spec.data.unlimited or getattr(agent.workflow, "reuse", False):
+        return
+    needed = planned_fresh(agent.workflow, spec.generations, real)
+    left = len(spec.data.train()) - real
+    if needed > left:
+        raise SpecError(
+            f"{where}workflow asks for up to {needed} fresh real records over {spec.generations} generations but the data "
+            f"has {left} beyond the {real} of generation 0; set workflow.initial_size lower or workflow.reuse: true"
+        )
+
+
+def _metrics(spec: Spec) -> None:
+    for i, metric in enumerate(spec.metrics):
+        kind = registry.kind_of("metric", metric)
+        domains = getattr(metric, "domains", None)
+        if domains is not None and spec.data.domain not in domains:
+            raise SpecError(f"metrics[{i}]: {kind} measures {' or '.join(sorted(domains))}, the data are {spec.data.domain}")
+        needs = getattr(metric, "needs", frozenset())
+        if "truth" in needs and spec.data.truth is None:
+            raise SpecError(
+                f"metrics[{i}]: {kind} needs the true law, and data {registry.kind_of('data', spec.data)} has only records"
+            )
+        if "labels" in needs and "label" not in spec.data.reference().fields:
+            raise SpecError(f"metrics[{i}]: {kind} needs labels, and the data have none")
+        for agent in spec.agents.values():
+            if "log_prob" in needs and not getattr(agent.learner, "has_log_prob", False):
+                raise SpecError(
+                    f"metrics[{i}]: {kind} needs a density, and learner {registry.kind_of('learner', agent.learner)} has none"
+                )

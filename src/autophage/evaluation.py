@@ -1,0 +1,61 @@
+"""What metrics see of one agent in one generation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autophage.errors import SpecError
+from autophage.keys import Key
+from autophage.parts import Model
+from autophage.samples import Batch, Samples
+
+if TYPE_CHECKING:
+    from autophage.loop import Loop, State
+
+
+class Evaluation:
+    """A `parts.View`: models as they were fitted, and an evaluation draw of the sampler that the loop uses, made once
+    and only when a metric asks for it."""
+
+    def __init__(
+        self, loop: Loop, state: State, agent: str, model: Model, sampler: Model, real_share: np.ndarray, key: Key
+    ) -> None:
+        self.generation = state.generation
+        self.agent = agent
+        self.replicates = state.block.replicates
+        self.model = model
+        self.source = loop.source
+        self.key = key
+        self.real_share = real_share
+        self.memo: dict[Any, Any] = loop.memo
+        self._loop = loop
+        self._state = state
+        self._sampler = sampler
+        self._drawn: Any = None
+
+    def generated(self, r: int) -> Samples:
+        """The evaluation draw of replicate r, never reused for training."""
+        if self._drawn is None:
+            n = self._loop.spec.evaluation_size or len(self.source.reference())
+            self._drawn = self._sampler.sample(n, key=self.key / "draw")
+        return self._drawn.replicate(r) if isinstance(self._drawn, Batch) else self._drawn
+
+    def reference(self, r: int, against: str = "reference") -> Samples:
+        """The held-out real records, or generation 0's training set."""
+        if against == "reference":
+            return self.source.reference()
+        pile = self._state.piles[self.agent]
+        real = getattr(pile, "records", None) or pile.real
+        if isinstance(real, Batch):
+            cached = ("train", self._state.block.number, self.agent, r)
+            if cached not in self.memo:
+                self.memo[cached] = real.replicate(r)
+            return self.memo[cached]
+        if isinstance(real, Samples):
+            return real
+        raise SpecError(
+            "a metric compares with the training records, but on the statistics path there are none; "
+            "set learner.path: samples"
+        )

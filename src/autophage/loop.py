@@ -1,0 +1,325 @@
+"""The recursion.
+
+    D_0     = real
+    m_t     = learner.fit(D_t, start = m_{t-1} or none)
+    m_t     = treatment(m_t)
+    s_t     = m_t.sample(as many as the next plan asks)
+    k_t     = curate(s_t)
+    D_{t+1} = execute(workflow.plan(t+1), real, fresh, k_0 .. k_t)
+
+`Loop.step` is this and nothing else. State in, state out: no part changes an earlier generation. A loop of one model
+is an ecosystem with one agent; a block of replicates steps together where the learner fits in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from autophage.checks import check
+from autophage.errors import FitFailed
+from autophage.evaluation import Evaluation
+from autophage.keys import Key
+from autophage.parts import Measurement, Model, SufficientLearner
+from autophage.piles import RealData, Records, Summaries
+from autophage.samples import Batch, Samples
+from autophage.spec import AgentSpec, Spec
+from autophage.workflows import Plan, takes_parts
+
+BLOCK = 1024
+"""Replicates that step together at theory scale; work is split only at block borders."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive replicates that share one set of random streams."""
+
+    number: int
+    first: int
+    replicates: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a block stands: the generation it does next, the newest models, and what there is to train on."""
+
+    block: Block
+    generation: int
+    models: Mapping[str, Model]
+    piles: Mapping[str, Records | Summaries]
+    absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """(R,) the generation in which a replicate's model could change no more, or -1."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one agent did in one generation: the record that runs, metrics and pages see."""
+
+    number: int
+    agent: str
+    model: Model
+    sampler: Model
+    """The model as the loop samples it: biased where the spec says so."""
+    training_size: int
+    real_share: np.ndarray
+    kept: Any
+    """The curated samples (records), or None where only their statistics exist."""
+    measurements: list[Measurement]
+
+
+Keep = Callable[[Samples, int, str], Samples]
+"""Puts a generation's samples away and returns them as they will be read from then on."""
+
+
+class Loop:
+    """A self-consuming loop as a process: `start` a block, then `step` it generation by generation.
+
+    Takes a `Spec`, or a spec's keys as keywords. Raises `SpecError` when the parts do not fit each other.
+
+    >>> loop = Loop(data={"kind": "gaussian"}, learner={"kind": "gaussian"}, workflow={"kind": "accumulate"}, seed=0)
+    >>> state = loop.start(loop.blocks()[0])
+    >>> state, (first,) = loop.step(state)
+    >>> first.number, first.agent, state.generation
+    (0, 'main', 1)
+    """
+
+    def __init__(self, spec: Spec | None = None, /, **keys: Any) -> None:
+        self.spec = Spec.of(spec, **keys)
+        self.source = self.spec.data
+        self.agents: Mapping[str, AgentSpec] = self.spec.agents
+        self.batched = all(getattr(a.learner, "batched", False) for a in self.agents.values())
+        available = None if self.source.unlimited else len(self.source.train())
+        self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
+        self.warnings = check(self.spec, self.real)
+        self.memo: dict[Any, Any] = {}
+        self._plans: dict[tuple[str, int], Plan] = {}
+        self.paths = {name: self._path(name) for name in self.agents}
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        parts = [self.source, *self.spec.metrics]
+        for a in self.agents.values():
+            parts += [a.learner, a.workflow, *a.curation, *([a.treatment] if a.treatment else [])]
+        return tuple(dict.fromkeys(c for p in parts for c in getattr(p, "citation", ())))
+
+    def _path(self, name: str) -> str:
+        """How an agent's training sets are made: "records", or at theory scale "samples" or "statistics"."""
+        agent = self.agents[name]
+        learner = agent.learner
+        if not self.batched:
+            return "records"
+        own = all(f.from_ == name and f.to == name for f in self.spec.feeds if name in (f.from_, f.to))
+        parts = self.spec.generations > 1 and takes_parts(agent.workflow.plan(1, self.real[name]), self.real[name])
+        if not isinstance(learner, SufficientLearner) or agent.curation or parts or not own:
+            return "records"
+        return "statistics" if learner.path != "samples" and learner.has_law else "samples"
+
+    def blocks(self) -> list[Block]:
+        """How the replicates are split: 1,024 together at theory scale, one by one at deep scale."""
+        size, n = (BLOCK if self.batched else 1), self.spec.replicates
+        return [Block(i, low, min(size, n - low)) for i, low in enumerate(range(0, n, size))]
+
+    def key(self, block: Block) -> Key:
+        return Key(self.spec.seed) / "block" / block.number
+
+    def start(self, block: Block) -> State:
+        """The state before generation 0: the real records are drawn, nothing is fitted."""
+        real_key = self.key(block) / "real"
+        piles: dict[str, Records | Summaries] = {}
+        for name, agent in self.agents.items():
+            data = RealData(
+                self.source,
+                self.real[name],
+                block.replicates,
+                self.batched,
+                self.spec.bootstrap,
+                getattr(agent.workflow, "reuse", False),
+            )
+            if self.paths[name] == "records":
+                segmented = getattr(agent.learner, "segmented", False)
+                piles[name] = Records(data, agent.workflow, data.first(real_key), segmented=segmented)
+                continue
+            piles[name] = self._summaries(name, data, real_key)
+        return State(block, 0, {}, piles)
+
+    def _summaries(self, name: str, data: RealData, key: Key) -> Summaries:
+        agent, exact = self.agents[name], self.paths[name] == "statistics"
+        law = agent.learner.law(self.source.truth) if exact and self.source.unlimited else None
+        if law is not None and not self._compares_with_training:
+            real = agent.learner.refit(law.spread(data.replicates), data.size, key / name)
+            return Summaries(data, agent.workflow, agent.learner, exact, law, real)
+        records = data.first(key)
+        real = agent.learner.summarize(records)
+        kept = records if self._compares_with_training else None
+        return Summaries(data, agent.workflow, agent.learner, exact, law, real, records=kept)
+
+    @property
+    def _compares_with_training(self) -> bool:
+        return any(getattr(m, "against", "") == "train" or "train" in m.needs for m in self.spec.metrics)
+
+    def step(self, state: State, keep: Keep | None = None) -> tuple[State, list[Generation]]:
+        """One generation of every agent. Raises `FitFailed` when a learner diverges; the state is then unchanged."""
+        t, block = state.generation, state.block
+        here = self.key(block) / "generation" / t
+        last = t + 1 == self.spec.generations
+        models, drawn, done = dict(state.models), {}, []
+        for name, agent in self.agents.items():
+            key, pile = here / name, state.piles[name]
+            data, real_share = pile.training_set(self.plan(name, t), key / "data")
+            models[name] = self._fit(name, data, state, key)
+            sampler = self._sampler(name, models[name])
+            drawn[name] = None if last else self._drawn(name, sampler, pile, t, key, keep)
+            done.append(self._record(name, state, models[name], sampler, data, real_share, drawn[name], key))
+        if last:
+            return replace(state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)), done
+        piles = {name: self._grown(name, state, drawn) for name in self.agents}
+        return State(block, t + 1, models, piles, self._absorbed(state, models)), done
+
+    def resumed(
+        self,
+        block: Block,
+        done: int,
+        samples: Callable[[int, str], Samples | None],
+        stored: Callable[[Any, int, str], Model | None],
+        absorbed: Mapping[str, np.ndarray],
+    ) -> State:
+        """The state after `done` generations, from what they left behind. Models that could not be stored are
+        refitted, where a warm start needs them."""
+        state = self.start(block)
+        for t in range(done):
+            models: dict[str, Model] = {}
+            for name, agent in self.agents.items():
+                if getattr(agent.learner, "start", "scratch") == "scratch":
+                    continue  # no later fit will ask for it
+                model = stored(agent.learner, t, name) if t == done - 1 else None
+                if model is None and stored(agent.learner, done - 1, name) is None:
+                    key = self.key(block) / "generation" / t / name
+                    data, _ = state.piles[name].training_set(self.plan(name, t), key / "data")
+                    model = self._fit(name, data, state, key)
+                if model is not None:
+                    models[name] = model
+            piles = state.piles
+            if t + 1 < self.spec.generations:
+                drawn = {name: samples(t, name) for name in self.agents}
+                piles = {name: self._grown(name, state, drawn) for name in self.agents}
+            state = State(block, t + 1, models, piles, absorbed)
+        return state
+
+    def plan(self, name: str, t: int) -> Plan | None:
+        """Generation t's plan; generation 0 has none: it is fitted to real data only."""
+        if not t:
+            return None
+        if (name, t) not in self._plans:
+            self._plans[name, t] = self.agents[name].workflow.plan(t, self.real[name])
+        return self._plans[name, t]
+
+    def _fit(self, name: str, data: Any, state: State, key: Key) -> Model:
+        agent = self.agents[name]
+        if state.generation == 0 and self.spec.initial_model is not None:
+            given = agent.learner.initial(self.spec.initial_model, self.source.dim)
+            return given.spread(state.block.replicates)
+        start = state.models.get(name) if agent.learner.start == "previous" else None
+        if self.paths[name] in ("samples", "statistics"):
+            model = agent.learner.estimate(data, start=start)
+        else:
+            model = agent.learner.fit(data, start=start, key=key / "fit")
+        if self.batched and model.replicates < state.block.replicates:
+            model = model.spread(state.block.replicates)
+        frozen = state.absorbed.get(name)
+        if frozen is not None and (frozen >= 0).any():
+            model = model.frozen(frozen >= 0, state.models[name])
+        return agent.treatment.apply(model, context=self) if agent.treatment is not None else model
+
+    def _sampler(self, name: str, model: Model) -> Model:
+        sampling = self.agents[name].sampling
+        return model.tuned(sampling) if sampling.chosen() else model
+
+    def _drawn(self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None) -> Any:
+        """What the newest model gives to those who train on it next: as many records as the largest plan asks."""
+        asked = {f.to: f.share for f in self.spec.feeds if f.from_ == name} or {name: 1.0}
+        plans = [self.plan(consumer, t + 1) for consumer in asked]
+        plan = max((p for p in plans if p is not None), key=lambda p: p.new)
+        if isinstance(pile, Summaries):
+            return pile.sampled(sampler, plan, key / "sample")
+        if plan.new == 0:
+            return None
+        samples = pile.sampled(sampler, plan, key / "sample")
+        if len(samples) < plan.new:
+            raise FitFailed(f"the model of {name} gave {len(samples)} records, {plan.new} were asked for")
+        if isinstance(samples, Batch):
+            if not np.isfinite(samples.x).all():
+                raise FitFailed("the model's samples are not finite")
+            samples = Batch.of(samples.x, generation=t, agent=name)
+        else:
+            x = np.asarray(samples.fields["x"])
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                raise FitFailed("the model's samples are not finite")
+            samples = samples.stamped(generation=t, agent=name)
+        for curation in self.agents[name].curation:
+            samples = curation.apply(samples, context=self)
+            if not len(samples):
+                raise FitFailed(f"no sample of generation {t} passed {type(curation).__name__}")
+        return keep(samples, t, name) if keep is not None and isinstance(samples, Samples) else samples
+
+    def _grown(self, name: str, state: State, drawn: Mapping[str, Any]) -> Records | Summaries:
+        pile, plan = state.piles[name], self.plan(name, state.generation + 1)
+        assert plan is not None
+        fresh = sum(row.count or 0 for row in plan.rows if row.origin == "fresh")
+        if isinstance(pile, Summaries):
+            return pile.grown(drawn[name], fresh)
+        feeds = [(f.from_, f.share) for f in self.spec.feeds if f.to == name] or [(name, 1.0)]
+        pieces = [(drawn[source], share) for source, share in feeds if drawn[source] is not None]
+        if len(pieces) == 1 and pieces[0][1] == 1.0:
+            return pile.grown(pieces[0][0], fresh)
+        counts = _portions([share for _, share in pieces], plan.new)
+        parts = [b.first(n) if self.batched else b[:n] for (b, _), n in zip(pieces, counts, strict=True)]
+        if not parts:
+            return pile.grown(_nothing(pile.real), fresh)
+        return pile.grown(Batch.join(parts) if self.batched else Samples.join(parts), fresh)
+
+    def _absorbed(self, state: State, models: Mapping[str, Model]) -> Mapping[str, np.ndarray]:
+        result = dict(state.absorbed)
+        for name, model in models.items():
+            stuck = model.absorbed()
+            if stuck is not None and stuck.any():
+                before = result.get(name, np.full(state.block.replicates, -1))
+                result[name] = np.where((before < 0) & stuck, state.generation, before)
+        return result
+
+    def _record(
+        self, name: str, state: State, model: Model, sampler: Model, data: Any, share: Any, drawn: Any, key: Key
+    ) -> Generation:
+        R, t = state.block.replicates, state.generation
+        real_share = np.broadcast_to(np.asarray(share, dtype=np.float64), (R,))
+        size = _count(data)
+        measurements: list[Measurement] = []
+        if self.spec.metrics:
+            view = Evaluation(self, state, name, model, sampler, real_share, key / "evaluate")
+            for metric in self.spec.metrics:
+                measurements += metric.measure(view)
+        kept = None if isinstance(drawn, tuple) else drawn
+        return Generation(t, name, model, sampler, size, real_share, kept, measurements)
+
+
+def _count(data: Any) -> int:
+    if isinstance(data, list):
+        return sum(len(d) for d in data)
+    if isinstance(data, Samples | Batch):
+        return len(data)
+    return int(np.max(data.count))
+
+
+def _portions(shares: list[float], total: int) -> list[int]:
+    """Whole numbers in the ratio of the shares, summing to the total (largest remainders)."""
+    exact = np.asarray(shares) * total
+    counts = np.floor(exact + 1e-9).astype(int)
+    for i in np.argsort(-(exact - counts), kind="stable")[: total - counts.sum()]:
+        counts[i] += 1
+    return counts.tolist()
+
+
+def _nothing(real: Any) -> Any:
+    return real.first(0) if isinstance(real, Batch) else real[:0]

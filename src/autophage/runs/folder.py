@@ -1,0 +1,194 @@
+"""A run on disk.
+
+    DIR/spec.yaml        resolved, complete: re-creates the run
+    DIR/manifest.json    versions, hardware, seed, status, reasons, checksums
+    DIR/events.jsonl     append-only: what happened when
+    DIR/metrics.parquet  the metric table
+    DIR/replicate_0002/generation_0003/<agent>/   samples, model, done-marker     (deep scale)
+    DIR/batch/block_0000.npz                      one checkpoint now and then     (theory scale)
+
+Every file appears whole or not at all (written beside its place, then renamed). Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autophage.errors import RunError
+from autophage.samples import Samples, Segments
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """A failing disk as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, RunError):
+            raise
+        reason = {
+            errno.ENOSPC: "the disk is full; free some space and go on with --resume",
+            errno.EACCES: "permission denied",
+            errno.EROFS: "the file system is read-only",
+            errno.ENOTDIR: "a part of the path is a file, not a folder",
+            errno.EEXIST: "a part of the path is a file, not a folder",
+        }.get(error.errno or 0, error.strerror or str(error))
+        raise RunError(f"cannot write to {path}: {reason}") from error
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Puts a whole file in place, atomically. Raises `RunError` when the place cannot be written."""
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "wb") as file:
+                file.write(data)
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an uncompressed .npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{k.replace("/", "|"): np.asarray(v) for k, v in arrays.items()})
+    return buffer.getvalue()
+
+
+def unnpz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in an .npz file; never unpickles. Raises `RunError` when the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {k.replace("|", "/"): stored[k] for k in stored.files}
+    except Exception as error:
+        raise RunError(f"the checkpoint {path} is damaged ({type(error).__name__}); delete it to redo that block") from error
+
+
+class Folder:
+    """The files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.yaml"
+
+    def exists(self) -> bool:
+        return self.spec.is_file()
+
+    def create(self, spec_yaml: str, manifest: Mapping[str, Any]) -> None:
+        """A new run folder. Raises `RunError` when something else is there or the place cannot be written."""
+        with _said(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise RunError(f"{self.path} is a file; choose a folder that does not exist yet")
+            if self.path.is_dir() and any(p for p in self.path.iterdir() if not p.name.startswith(".")):
+                raise RunError(
+                    f"{self.path} exists and holds something else; choose another --out, or --resume a run that is there"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.manifest(manifest)
+        write(self.spec, spec_yaml)
+
+    def manifest(self, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Reads the manifest, or writes it."""
+        place = self.path / "manifest.json"
+        if content is not None:
+            write(place, json.dumps(content, indent=2, default=str) + "\n")
+            return dict(content)
+        try:
+            return json.loads(place.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise RunError(f"{place} is missing or damaged") from error
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Appends one line to the log; a line torn by an earlier crash is closed first."""
+        place = self.path / "events.jsonl"
+        line = json.dumps({"event": name, "time": round(time.time(), 3), **facts}, default=str) + "\n"
+        with _said(place):
+            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                size = os.fstat(handle).st_size
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    line = "\n" + line
+                os.write(handle, line.encode())
+            finally:
+                os.close(handle)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log; torn lines are passed over."""
+        place = self.path / "events.jsonl"
+        found = []
+        if place.is_file():
+            for line in place.read_text(errors="replace").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    found.append(json.loads(line))
+        return found
+
+    def checkpoint(self, block: int) -> Path:
+        return self.path / "batch" / f"block_{block:04d}.npz"
+
+    def generation(self, replicate: int, generation: int, agent: str | None = None) -> Path:
+        place = self.path / f"replicate_{replicate:04d}" / f"generation_{generation:04d}"
+        return place if agent is None else place / agent
+
+    def checksums(self) -> dict[str, str]:
+        """sha256 of the files that carry the result."""
+        return {
+            name: hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+            for name in ("spec.yaml", "metrics.parquet")
+            if (self.path / name).is_file()
+        }
+
+
+def put_samples(place: Path, samples: Samples) -> Samples:
+    """Writes a generation's samples, one .npy per field, and returns them memory-mapped."""
+    for name, field in samples.fields.items():
+        _put_array(place / f"{name}.npy", field)
+    columns = {"generation": samples.generation, "agent": samples.agent, "weight": samples.weight}
+    constant = {k: np.asarray(v)[:1] if len(np.unique(np.asarray(v))) == 1 else np.asarray(v) for k, v in columns.items()}
+    write(place / "provenance.npz", npz({"n": np.array(len(samples)), **constant}))
+    return get_samples(place)
+
+
+def _put_array(path: Path, field: Any) -> None:
+    """Streams an array to an .npy file: a pool in segments is never joined in memory."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    whole = field if isinstance(field, Segments) else Segments([np.asarray(field)])
+    with _said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "wb") as file:
+                header = {"descr": np.lib.format.dtype_to_descr(whole.dtype), "fortran_order": False, "shape": whole.shape}
+                np.lib.format.write_array_header_2_0(file, header)
+                for chunk in whole.chunks():
+                    file.write(np.ascontiguousarray(chunk, dtype=whole.dtype).tobytes())
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+
+
+def get_samples(place: Path) -> Samples:
+    """The samples of a generation, memory-mapped."""
+    columns = unnpz(place / "provenance.npz")
+    n = int(columns["n"])
+    wide = {k: np.broadcast_to(v, (n,)) if len(v) != n else v for k, v in columns.items() if k != "n"}
+    fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy")) if p.stem != "gallery"}
+    return Samples(fields, wide["generation"], wide["agent"], wide["weight"])

@@ -1,0 +1,344 @@
+"""A run: all replicates of a spec, in memory or in a folder, and what can be asked of it afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from autophage import __version__
+from autophage.errors import RunError, SpecError
+from autophage.loop import Loop
+from autophage.runs.blocks import Course, Observer, _Batch, _Deep, run_block
+from autophage.runs.folder import Folder, write
+from autophage.runs.table import Rows
+from autophage.spec import Spec
+
+if TYPE_CHECKING:
+    import polars
+
+    from autophage.parts import Prediction
+    from autophage.verdicts import Profile
+
+
+@dataclass
+class Run:
+    """What a loop came to.
+
+    `metrics` is the metric table (generation, replicate, agent, metric, value, low, high, n).
+    """
+
+    spec: Spec
+    metrics: polars.DataFrame
+    status: str
+    """completed, interrupted, or failed (every replicate failed)."""
+    failures: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Replicate to {generation, reason}."""
+    absorbed: dict[str, np.ndarray] = field(default_factory=dict)
+    """By agent: (replicates,) the generation in which nothing could change any more, or -1."""
+    paths: dict[str, str] = field(default_factory=dict)
+    """By agent: whether records were drawn, or the statistics of the refit from their law."""
+    warnings: list[str] = field(default_factory=list)
+    pictures: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    seconds: float = 0.0
+    folder: Path | None = None
+
+    @cached_property
+    def loop(self) -> Loop:
+        """The loop itself, its data loaded."""
+        return Loop(self.spec)
+
+    def predictions(self) -> list[Prediction]:
+        """What theory says about this run."""
+        from autophage.theory.predict import predict
+
+        return predict(self.spec)
+
+    def verdict(self, agent: str | None = None) -> Profile:
+        """The definitions of collapse D1..D8, each yes, no or undecided, with the evidence."""
+        from autophage.runs.judged import judged
+
+        return judged(self, agent)
+
+    def report(self, path: str | Path | None = None, figures: bool = False) -> Path:
+        """Writes the page (and, with `figures`, PNG, SVG and PDF beside it) and returns where it is."""
+        from autophage.runs.paged import write_page
+
+        return write_page(self, path, figures)
+
+    def summary(self) -> polars.DataFrame:
+        """Mean over replicates of every metric in the first and last generation, with its standard error."""
+        import polars as pl
+
+        last = self.metrics["generation"].max()
+        picked = self.metrics.filter(pl.col("generation").is_in([0, last]))
+        return (
+            picked.group_by("agent", "metric", "generation", maintain_order=True)
+            .agg(
+                pl.col("value").mean().alias("mean"),
+                (pl.col("value").std() / pl.len().sqrt()).alias("standard_error"),
+                pl.len().alias("replicates"),
+            )
+            .sort("agent", "metric", "generation")
+        )
+
+
+def run(
+    spec: Any = None,
+    out: str | Path | None = None,
+    workers: int = 1,
+    *,
+    resume: bool = False,
+    observe: Observer | None = None,
+    pictures: bool | None = None,
+    **keys: Any,
+) -> Run:
+    """Runs a spec (a path, a dict, a `Spec`, or its keys as keywords).
+
+    Runs in the calling process and writes nothing without `out`; with `workers` > 1 blocks of replicates go to worker
+    processes of one thread each. With `resume`, a run that is there goes on, a finished one is returned at once,
+    another spec is refused. Raises `SpecError` or `RunError` on a user's mistake; a learner that diverges is a
+    result, in `Run.failures`.
+    """
+    resolved = Spec.of(spec, **keys)
+    folder = None if out is None else Folder(out)
+    if folder is not None and folder.exists():
+        if not resume:
+            raise RunError(f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out")
+        resolved = _same(resolved, folder)
+        if folder.manifest().get("status") == "completed":
+            return load(folder.path)
+    loop = Loop(resolved)
+    if workers > 1 and len(loop.blocks()) > 1:
+        return _with_workers(loop, folder, workers, observe)
+    started = time.monotonic()
+    if folder is None:
+        show = (not loop.batched) if pictures is None else pictures
+        courses = [run_block(loop, block, None, observe, show) for block in loop.blocks()]
+        return _assembled(loop, courses, None, time.monotonic() - started)
+    with _writing(folder, loop, resume):
+        for block in loop.blocks():
+            run_block(loop, block, folder, observe)
+    return load(folder.path)
+
+
+def _same(spec: Spec, folder: Folder) -> Spec:
+    stored = yaml.safe_load(folder.spec.read_text())
+    if spec.seed_drawn:
+        spec = spec.model_copy(update={"seed": stored["seed"]})
+    asked = spec.to_dict()
+    if stored != asked:
+        keys = [k for k in asked if stored.get(k) != asked[k]]
+        raise RunError(f"{folder.path} holds a run of another spec (they differ in {', '.join(keys)}); choose another --out")
+    return spec
+
+
+@contextlib.contextmanager
+def _writing(folder: Folder, loop: Loop, resume: bool) -> Iterator[None]:
+    """Claims the folder, keeps its manifest true, and leaves it resumable whatever happens inside."""
+    started = time.monotonic()
+    if not folder.exists():
+        folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
+        folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest)
+    with _locked(folder):
+        before = folder.manifest()
+        spent = float(before.get("seconds", 0.0))
+        folder.manifest({**before, "status": "running"})
+        if resume and before.get("status") != "running":
+            folder.event("run_resumed")
+        try:
+            yield
+        except BaseException as error:
+            word = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            with contextlib.suppress(Exception):
+                _settle(folder, loop, word, spent + time.monotonic() - started)
+            raise
+        _settle(folder, loop, "completed", spent + time.monotonic() - started)
+
+
+def _settle(folder: Folder, loop: Loop, status: str, seconds: float) -> None:
+    """Writes the metric table and the manifest from what the blocks left behind."""
+    courses = _stored(folder, loop)
+    assembled = _assembled(loop, courses, folder.path, seconds)
+    buffer = _parquet(assembled.metrics)
+    write(folder.path / "metrics.parquet", buffer)
+    if status == "completed":
+        folder.event("run_done", status=assembled.status, failed=len(assembled.failures))
+    folder.manifest(
+        {
+            **_manifest(loop, status),
+            "outcome": assembled.status,
+            "failures": {str(k): v for k, v in assembled.failures.items()},
+            "seconds": round(seconds, 3),
+            "checksums": folder.checksums(),
+        }
+    )
+
+
+def _parquet(frame: polars.DataFrame) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _stored(folder: Folder, loop: Loop) -> list[Course]:
+    return [(_Batch if loop.batched else _Deep)(folder, block).resume(loop)[0] for block in loop.blocks()]
+
+
+def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: float) -> Run:
+    failures: dict[int, dict[str, Any]] = {}
+    absorbed: dict[str, np.ndarray] = {}
+    pictures: dict[str, dict[int, np.ndarray]] = {}
+    for course in courses:
+        block = course.block
+        if course.failure is not None:
+            failures |= {r: course.failure for r in range(block.first, block.first + block.replicates)}
+        for agent, where in course.absorbed.items():
+            whole = absorbed.setdefault(agent, np.full(loop.spec.replicates, -1))
+            whole[block.first : block.first + block.replicates] = where
+        if course.pictures:
+            pictures = pictures or course.pictures
+    done = all(c.failure is not None or c.generations >= loop.spec.generations for c in courses)
+    status = "failed" if len(failures) == loop.spec.replicates else "completed" if done else "interrupted"
+    return Run(
+        spec=loop.spec,
+        metrics=Rows.frame([c.rows.arrays() for c in courses]),
+        status=status,
+        failures=failures,
+        absorbed=absorbed,
+        paths=dict(loop.paths),
+        warnings=list(loop.warnings),
+        pictures=pictures,
+        seconds=seconds,
+        folder=folder,
+    )
+
+
+def load(path: str | Path) -> Run:
+    """A run from its folder, finished or not. Raises `RunError` when there is none."""
+    folder = Folder(path)
+    if not folder.exists():
+        raise RunError(f"there is no run at {path}: no spec.yaml in it")
+    manifest = folder.manifest()
+    raw = yaml.safe_load(folder.spec.read_text())
+    if "<object" in json.dumps(raw):
+        raise RunError(f"the run at {path} used an object that has no import path, so it can only be read in parts")
+    loop = Loop(Spec.of(raw))
+    loaded = _assembled(loop, _stored(folder, loop), folder.path, float(manifest.get("seconds", 0.0)))
+    loaded.loop = loop
+    return loaded
+
+
+def _manifest(loop: Loop, status: str) -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"autophage": __version__, "python": platform.python_version()}
+    for name in ("numpy", "scipy", "scikit-learn", "polars", "torch", "zuko"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        "status": status,
+        "name": loop.spec.name,
+        "spec_hash": loop.spec.digest,
+        "seed": loop.spec.seed,
+        "paths": dict(loop.paths),
+        "warnings": loop.warnings,
+        "versions": versions,
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+@contextlib.contextmanager
+def _locked(folder: Folder) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # no such lock on this system; the folder is the caller's own affair
+        yield
+        return
+    with open(folder.path / ".lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{folder.path} is being written by another process") from error
+        yield
+
+
+def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Observer | None) -> Run:
+    """Blocks as independent tasks in worker processes, one thread each."""
+    if not loop.spec.repeatable:
+        raise SpecError("workers read the spec from a file, and an object of this spec has no import path; use workers=1")
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run")
+        with _writing(folder, loop, resume=folder.exists()):
+            _work(loop, folder, workers, observe)
+        return load(folder.path)
+
+
+def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) -> None:
+    waiting = [b.number for b in loop.blocks()]
+    busy: dict[int, subprocess.Popen[bytes]] = {}
+    told = len(folder.events())
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                number = waiting.pop(0)
+                command = [sys.executable, "-m", "autophage.worker", str(folder.path), str(number)]
+                # Its own session: Ctrl-C reaches the parent only, which then stops the workers in order.
+                busy[number] = subprocess.Popen(
+                    command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+                )
+            time.sleep(0.1)
+            for number, process in list(busy.items()):
+                if process.poll() is not None:
+                    del busy[number]
+                    error = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
+                    if process.returncode == 2:
+                        raise RunError(error.splitlines()[-1] if error else f"worker {number} was refused")
+                    if process.returncode:
+                        last = error.splitlines()[-1] if error else f"exit code {process.returncode}"
+                        raise RunError(f"the worker of block {number} died ({last}); go on with --resume")
+            if observe is not None:
+                events = folder.events()
+                for event in events[told:]:
+                    observe(event)
+                told = len(events)
+    finally:
+        for process in busy.values():
+            process.terminate()
+        for process in busy.values():
+            process.wait()
+
+
+def environment_of(spec: Spec) -> Mapping[str, Any]:
+    """What a manifest would say about this machine; for pages of runs that were never written."""
+    return _manifest(Loop(spec), "memory")

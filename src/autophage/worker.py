@@ -1,0 +1,33 @@
+"""`python -m autophage.worker DIR BLOCK`: one block of a run, in a process of its own with one thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from autophage.errors import UserError
+    from autophage.loop import Loop
+    from autophage.runs.blocks import run_block
+    from autophage.runs.folder import Folder
+    from autophage.spec import Spec
+
+    folder = Folder(arguments[0])
+    try:
+        loop = Loop(Spec.of(folder.spec))
+        if not loop.batched and "torch" in sys.modules:
+            import torch
+
+            torch.set_num_threads(1)
+        run_block(loop, loop.blocks()[int(arguments[1])], folder)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
