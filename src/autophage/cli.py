@@ -1,0 +1,175 @@
+"""The command line: the same verbs as in Python.
+
+Exit codes: 0 the run ended (also with failed replicates), 1 a band or guard was missed, 2 the user's mistake, 130
+interrupted. Every verb takes `--json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A laboratory for self-consuming generative loops: run them, measure them, predict them.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec, for example workflow.synthetic_ratio=0.5. Repeatable.")]
+SpecArgument = Annotated[str, typer.Argument(metavar="SPEC|DATA", help="A spec (.yaml, .json), a data file, or a kind of data such as digits.")]
+
+
+def main() -> None:
+    """Entry point: user errors as one sentence, no traceback."""
+    from autophage.errors import UserError
+
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(f"autophage: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        # The parser of the command line raises its own errors; they carry their exit code and wording.
+        if not hasattr(error, "exit_code"):
+            raise
+        if hasattr(error, "show"):
+            error.show()
+        else:
+            print("autophage: interrupted", file=sys.stderr)
+        sys.exit(error.exit_code if error.exit_code != 1 else 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from autophage import __version__
+
+        print(__version__)
+        raise typer.Exit()
+
+
+@app.command("run")
+def run_command(
+    spec: SpecArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<name>-<spec hash>.")] = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that is there; start it if it is not.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved spec, what it would cost and what to cite; run nothing.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
+    figures: Annotated[bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the loop with live progress; write the run, its figures and report.html; print the verdict and one next action."""
+    from autophage.commands import running
+
+    code = running.run(spec, out, settings or [], resume, dry_run, workers, figures, as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="A recipe, for example shumailov2024; `autophage ls recipes` lists them.")],
+    scale: Annotated[str, typer.Option(help="small (2 cores, minutes), medium, or paper.")] = "small",
+    out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run a paper's recipe and print expected against measured. Exit code 1 when a band is missed."""
+    from autophage.commands import reproducing
+
+    raise typer.Exit(reproducing.reproduce(paper, scale, out, workers, as_json))
+
+
+@app.command()
+def predict(spec: SpecArgument, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Theory only: the predicted course of every metric, thresholds, and which theorem says so."""
+    from autophage.commands import reading
+
+    reading.predict(spec, settings or [], as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run.")],
+    out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html.")] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of a run."""
+    from autophage.commands import reading
+
+    reading.report(folder, out, figures, as_json)
+
+
+@app.command("ls")
+def list_parts(
+    slot: Annotated[str | None, typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the known parts and recipes."""
+    from autophage.commands import reading
+
+    reading.list_parts(slot, as_json)
+
+
+@app.command()
+def describe(
+    kind: Annotated[str, typer.Argument(help="A kind, or slot.kind where two slots share a name (data.gaussian).")],
+    as_json: AsJson = False,
+) -> None:
+    """What a part does, its settings with their defaults, what it needs, and what to cite."""
+    from autophage.commands import reading
+
+    reading.describe(kind, as_json)
+
+
+@app.command()
+def validate(spec: SpecArgument, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Check a spec: parts that do not fit are refused in one sentence."""
+    from autophage.commands import reading
+
+    reading.validate(spec, settings or [], as_json)
+
+
+@app.command()
+def cite(
+    what: Annotated[str, typer.Argument(metavar="SPEC|DIR|PAPER", help="A spec, a run, or a recipe.")],
+    as_json: AsJson = False,
+) -> None:
+    """The papers a run rests on."""
+    from autophage.commands import reading
+
+    reading.cite(what, as_json)
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="Write it to a file.")] = None) -> None:
+    """The JSON schema of a spec, for editors."""
+    from autophage.spec import json_schema
+
+    text = json.dumps(json_schema(), indent=2, default=_simple)
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text + "\n")
+
+
+def _simple(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+if __name__ == "__main__":
+    main()

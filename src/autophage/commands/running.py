@@ -1,0 +1,218 @@
+"""`autophage run`: the main job, with live progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from autophage.commands.opening import SPECS, opened, said
+from autophage.loop import Loop
+from autophage.runs.run import Run, run as run_spec
+from autophage.spec import Spec
+
+MARKS = {"yes": "[bold red]yes[/]", "no": "[green]no[/]", "undecided": "[dim]undecided[/]"}
+
+
+def run(
+    given: str,
+    out: Path | None,
+    settings: list[str],
+    resume: bool,
+    dry: bool,
+    workers: int,
+    figures: bool,
+    as_json: bool,
+) -> int:
+    spec = opened(given, settings)
+    if dry:
+        return _dry(spec, as_json)
+    console = Console(stderr=True)
+    if not as_json and Path(given).suffix.lower() not in SPECS:
+        console.print(f"[dim]# the spec for {given}; save it to change it[/]")
+        console.print(spec.to_yaml(), markup=False, highlight=False, style="dim")
+    place = Path("runs") / f"{spec.name}-{spec.digest}" if out is None else out
+    try:
+        with Progressing(spec, console, quiet=as_json) as observe:
+            finished = run_spec(spec, place, workers, resume=resume, observe=observe)
+    except KeyboardInterrupt:
+        console.print(
+            f"\nInterrupted. Every finished generation is kept; go on with:\n  autophage run {given} "
+            f"{' '.join(f'--set {s}' for s in settings)}{' ' if settings else ''}--out {place} --resume",
+            markup=False,
+            highlight=False,
+        )
+        return 130
+    page = finished.report(figures=figures)
+    if as_json:
+        print(said({**told(finished), "folder": str(place), "report": str(page)}))
+        return 0
+    show(finished, Console())
+    print(f"\nPage    {page}\nRun     {place}")
+    return 0
+
+
+def told(run: Run) -> dict[str, Any]:
+    """A finished run as plain data."""
+    profiles = {agent: run.verdict(agent).to_dict() for agent in run.spec.agents}
+    return {
+        "name": run.spec.name,
+        "seed": run.spec.seed,
+        "status": run.status,
+        "paths": run.paths,
+        "failures": run.failures,
+        "warnings": run.warnings,
+        "verdict": profiles if len(profiles) > 1 else next(iter(profiles.values())),
+        "advice": advised(run),
+        "summary": run.summary().to_dicts(),
+    }
+
+
+def advised(run: Run) -> dict[str, Any] | None:
+    from autophage.runs.judged import advice
+
+    found = advice(run)
+    return None if found is None else dict(vars(found))
+
+
+def show(run: Run, console: Console) -> None:
+    """The verdict, the first and last generation of every metric, and one next action."""
+    for agent in run.spec.agents:
+        profile = run.verdict(agent)
+        title = f"{agent}: " if len(run.spec.agents) > 1 else ""
+        console.print(f"\n[bold]{title}{profile.sentence()}[/]")
+        console.print("  " + "   ".join(f"{v.definition} {MARKS[v.verdict]}" for v in profile.verdicts))
+    for replicate, failure in list(run.failures.items())[:5]:
+        console.print(
+            f"  replicate {replicate} failed at generation {failure['generation']}: {failure['reason']}", markup=False
+        )
+    for warning in run.warnings:
+        console.print(f"  note: {warning}", markup=False)
+    summary = run.summary()
+    if len(summary):
+        last = int(summary["generation"].max() or 0)  # type: ignore[arg-type]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in ("metric", "generation 0", f"generation {last}", "replicates"):
+            table.add_column(column, justify="left" if column == "metric" else "right")
+        for (agent, metric), rows in summary.group_by("agent", "metric", maintain_order=True):
+            cells = [_cell(rows, g) for g in (0, last)]
+            name = f"{agent} {metric}" if len(run.spec.agents) > 1 else str(metric)
+            table.add_row(name, *cells, str(rows["replicates"].max()))
+        console.print()
+        console.print(table)
+    found = advised(run)
+    if found is not None:
+        console.print(f"\n[bold]Next[/]    {found['sentence']}")
+
+
+def _cell(rows: pl.DataFrame, generation: int) -> str:
+    found = rows.filter(pl.col("generation") == generation)
+    if not len(found):
+        return ""
+    mean, error = found["mean"][0], found["standard_error"][0]
+    return f"{mean:.4g}" if error is None else f"{mean:.4g} ± {error:.2g}"
+
+
+class Progressing:
+    """Live progress: generations done, the first metric, time left. One line now and then where there is no terminal."""
+
+    def __init__(self, spec: Spec, console: Console, quiet: bool = False) -> None:
+        self.blocks = len(Loop(spec).blocks())
+        self.total = self.blocks * spec.generations
+        self.spec, self.console, self.quiet = spec, console, quiet
+        self.done = 0
+        self.latest = 0.0
+        self.bar: Any = nullcontext()
+        if not quiet and console.is_terminal:
+            self.bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("[dim]{task.fields[metric]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Any:
+        entered = self.bar.__enter__()
+        if entered is not None:
+            self.task = entered.add_task(self.spec.name, total=self.total, metric="")
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bar.__exit__(*error)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event.get("event") != "generation_done":
+            return
+        self.done += 1
+        shown = "".join(f"{k} {v:.4g}" for k, v in list(event.get("metrics", {}).items())[:1])
+        if isinstance(self.bar, Progress):
+            self.bar.update(self.task, completed=self.done, metric=f"generation {event['generation']}  {shown}")
+        elif not self.quiet and time.monotonic() - self.latest > 5:
+            self.latest = time.monotonic()
+            left = (self.latest - self.started) / self.done * (self.total - self.done)
+            print(
+                f"{self.spec.name}: {self.done} of {self.total} generations, about {left:.0f} s left  {shown}",
+                file=sys.stderr,
+            )
+
+
+def _dry(spec: Spec, as_json: bool) -> int:
+    loop = Loop(spec)
+    cost = estimate(loop)
+    if as_json:
+        print(said({"spec": spec.to_dict(), "cost": cost, "paths": loop.paths, "warnings": loop.warnings, "cite": loop.citations}))
+        return 0
+    print(spec.to_yaml())
+    print(
+        f"# {cost['fits']:,} fits on {cost['records_trained']:,} records in all, {cost['records_sampled']:,} records sampled"
+        + (f", about {cost['bytes_on_disk'] / 1e6:,.1f} MB of samples on disk" if cost["bytes_on_disk"] else "")
+    )
+    for agent, path in loop.paths.items():
+        print(f"# {agent}: path {path}")
+    for warning in loop.warnings:
+        print(f"# note: {warning}")
+    for line in loop.citations:
+        print(f"# cite: {line}")
+    return 0
+
+
+def estimate(loop: Loop) -> dict[str, int]:
+    """What a run would cost, read off the workflows' plans: for the whole run, all replicates together."""
+    trained = sampled = 0
+    for name, agent in loop.agents.items():
+        real = loop.real[name]
+        sizes = [real]
+        trained += real
+        for t in range(1, loop.spec.generations):
+            plan = agent.workflow.plan(t, real)
+            sizes.append(plan.new)
+            sampled += plan.new
+            if plan.size is not None:
+                trained += plan.size
+                continue
+            for row in plan.rows:
+                if row.count is not None:
+                    trained += row.count
+                else:
+                    trained += real if row.origin == "real" else sum(sizes[row.first + 1 : row.last + 2])
+    R = loop.spec.replicates
+    # Statistics drawn from their law cost no records; deep runs keep their samples, eight bytes a number.
+    exact = all(path == "statistics" for path in loop.paths.values())
+    return {
+        "fits": loop.spec.generations * len(loop.agents) * R,
+        "records_trained": trained * R,
+        "records_sampled": 0 if exact else sampled * R,
+        "bytes_on_disk": 0 if loop.batched else sampled * R * loop.source.dim * 8,
+    }
