@@ -339,6 +339,6 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
             process.wait()
 
 
-def environment_of(spec: Spec) -> Mapping[str, Any]:
+def environment_of(loop: Loop) -> Mapping[str, Any]:
     """What a manifest would say about this machine; for pages of runs that were never written."""
-    return _manifest(Loop(spec), "memory")
+    return _manifest(loop, "memory")

@@ -1,0 +1,94 @@
+"""The verdict on a run, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autophage import registry
+from autophage.errors import DataError
+from autophage.schedules import at
+
+if TYPE_CHECKING:
+    from autophage.runs.run import Run
+    from autophage.verdicts import Advice, Profile, Setting
+
+
+def judged(run: Run, agent: str | None = None) -> Profile:
+    """The eight definitions of collapse on one agent's course. Raises `SpecError` when the spec's verdict block
+    names a metric that was not measured."""
+    from autophage.verdicts import Course, from_table, judge
+
+    name = agent or next(iter(run.spec.agents))
+    regime, bound = _regime(run, name)
+    try:
+        course = from_table(
+            run.metrics,
+            run.spec.verdict.model_dump(exclude_none=True),
+            agent=name,
+            regime=regime,
+            bounds=bound,
+        )
+    except DataError:
+        # Too little came out to be a course: everything stays open.
+        import numpy as np
+
+        course = Course(generations=np.arange(max(run.spec.generations, 2)))
+    return judge(course, status=status(run, name))
+
+
+def status(run: Run, agent: str) -> Any:
+    """completed, stopped (interrupted), failed (every replicate) or absorbed (every replicate a point mass)."""
+    if run.status == "failed":
+        return "failed"
+    if run.status == "interrupted":
+        return "stopped"
+    where = run.absorbed.get(agent)
+    return "absorbed" if where is not None and (where >= 0).all() else "completed"
+
+
+def _regime(run: Run, name: str) -> tuple[str | None, str | None]:
+    """The workflow, and the theorem that bounds the course where one does."""
+    agent = run.spec.agents[name]
+    kind = registry.kind_of("workflow", agent.workflow)
+    bounded = [
+        p
+        for p in run.predictions()
+        if p.agent == name and p.quantity == "limit" and p.status in ("exact", "bound")
+    ]
+    closed = hasattr(agent.learner, "estimate") and not agent.sampling.chosen()
+    if closed and kind in ("accumulate", "mix", "fresh") and bounded:
+        return kind, f"{bounded[0].statement} ({bounded[0].source})"
+    return kind, None
+
+
+def setting(run: Run, name: str) -> Setting:
+    """What advice depends on."""
+    from autophage.verdicts import Setting
+
+    agent = run.spec.agents[name]
+    workflow = agent.workflow
+    last = max(run.spec.generations - 1, 1)
+
+    def latest(key: str) -> float | None:
+        given = getattr(workflow, key, None)
+        return None if given is None else at(given, last, f"workflow.{key}")
+
+    return Setting(
+        workflow=registry.kind_of("workflow", workflow),
+        synthetic_ratio=latest("synthetic_ratio"),
+        real_share=latest("real_share"),
+        keep_real=bool(getattr(workflow, "keep_real", False)),
+        sampling_bias=agent.sampling.bias,
+        temperature=agent.sampling.temperature,
+        unlimited=run.spec.data.unlimited,
+        replicates=run.spec.replicates,
+        generations=run.spec.generations,
+    )
+
+
+def advice(run: Run, agent: str | None = None) -> Advice | None:
+    """The one action that promises most."""
+    from autophage.verdicts import advice as advised
+
+    name = agent or next(iter(run.spec.agents))
+    return advised(judged(run, name), setting(run, name))

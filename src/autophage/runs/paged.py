@@ -1,0 +1,205 @@
+"""From a run to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autophage import __version__, registry
+from autophage.runs.judged import advice, status
+
+if TYPE_CHECKING:
+    from autophage.report.page import Arm, Gallery, Page
+    from autophage.runs.run import Run
+
+
+def write_page(run: Run, path: str | Path | None = None, figures: bool = False) -> Path:
+    """Writes report.html beside the run (or at `path`), and the figures into `figures/` beside it."""
+    from autophage.report.plots import figures as draw
+    from autophage.report.rendering import write
+
+    if path is None:
+        path = (run.folder or Path(".")) / "report.html"
+    path = Path(path)
+    page = page_of({run.spec.name: run})
+    write(page, path)
+    if figures:
+        draw(page, path.parent / "figures")
+    return path
+
+
+def page_of(runs: Mapping[str, Run], title: str | None = None, subtitle: str = "", lead: str | None = None) -> Page:
+    """A page of one run, or of several arms side by side. `lead` names the arm whose verdict heads the page."""
+    from autophage.commands.reading import citations
+    from autophage.report.page import Page
+
+    first = runs[lead or next(iter(runs))]
+    arms = [arm for name, run in runs.items() for arm in _arms(name, run)]
+    head = next(a for a in arms if lead is None or a.name.startswith(lead))
+    cited = list(dict.fromkeys(c for run in runs.values() for c in citations(run.loop)))
+    return Page(
+        title=title or first.spec.name,
+        subtitle=subtitle or _subtitle(first),
+        status=status(first, next(iter(first.spec.agents))),
+        arms=arms,
+        profile=head.profile,
+        advice=head.advice,
+        facts=_facts(first, len(runs)),
+        repeat=_repeat(runs),
+        spec_yaml="\n".join(r.spec.to_yaml() for r in runs.values()),
+        citations=cited,
+        notes=[n for name, run in runs.items() for n in _notes(name if len(runs) > 1 else "", run)],
+        directions=_directions(first),
+    )
+
+
+def _arms(name: str, run: Run) -> list[Arm]:
+    import polars as pl
+
+    from autophage.report.page import Arm
+
+    predictions = run.predictions()
+    several = len(run.spec.agents) > 1
+    arms = []
+    for agent in run.spec.agents:
+        found = advice(run, agent)
+        arms.append(
+            Arm(
+                name=agent if several else name,
+                metrics=run.metrics.filter(pl.col("agent") == agent),
+                predictions=[p for p in predictions if p.agent == agent],
+                gallery=gallery(run, agent),
+                profile=run.verdict(agent).to_dict(),
+                advice=None if found is None else found.to_dict(),
+            )
+        )
+    return arms
+
+
+def gallery(run: Run, agent: str) -> Gallery | None:
+    """Samples generation by generation beside real ones, as the data's kind wants to be seen."""
+    from autophage.report.page import Gallery
+
+    pictures = run.pictures.get(agent) or _redrawn(run).get(agent)
+    if not pictures:
+        return None
+    source = run.spec.data
+    generations = sorted(pictures)
+    samples = [np.asarray(pictures[g], dtype=np.float64) for g in generations]
+    if not all(s.shape == samples[0].shape for s in samples):
+        return None
+    kind = getattr(source, "kind_of_picture", None)
+    if kind == "bars":
+        truth = source.truth.probabilities[0] if source.truth is not None else None
+        return Gallery("bars", generations, np.array(samples), truth)
+    real = np.asarray(source.reference().flat())[: len(samples[0])]
+    flat = np.array([s.reshape(len(s), -1) for s in samples])
+    if kind == "image":
+        shape = source.shape
+        return Gallery(
+            "images",
+            generations,
+            flat.reshape(*flat.shape[:2], *shape),
+            real.reshape(len(real), *shape),
+            value_range=source.value_range,
+        )
+    if kind == "table" and hasattr(source, "decode"):
+        frames = [source.decode(s[:8]) for s in flat]
+        rows = [[list(map(_cell, row)) for row in f.rows()] for f in frames]
+        return Gallery(
+            "table", generations, rows, [list(map(_cell, row)) for row in source.decode(real[:8]).rows()], columns=frames[0].columns
+        )
+    caption = ""
+    if flat.shape[2] == 1:
+        # One coordinate: spread the points over a second, so that a cloud shows the density.
+        height = np.random.Generator(np.random.SFC64(0)).random(flat.shape[1])
+        flat = np.stack([flat[..., 0], np.broadcast_to(height, flat.shape[:2])], axis=-1)
+        real = np.stack([real[:, 0], height[: len(real)]], axis=-1)
+        caption = "one coordinate; heights are random"
+    elif flat.shape[2] > 2:
+        centre = real.mean(axis=0)
+        axes = np.linalg.svd(real - centre, full_matrices=False)[2][:2].T
+        flat, real = (flat - centre) @ axes, (real - centre) @ axes
+        caption = "first two principal axes of the real records"
+    return Gallery("clouds", generations, flat, real, caption=caption)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _redrawn(run: Run) -> dict[str, dict[int, np.ndarray]]:
+    """Replicate 0 once more: it does not depend on how many follow, so these are its very samples."""
+    from autophage.runs.run import run as rerun
+
+    if not run.loop.batched:
+        return {}
+    alone = run.spec.model_copy(update={"replicates": 1, "metrics": ()})
+    run.pictures = rerun(alone, pictures=True).pictures
+    return run.pictures
+
+
+def _subtitle(run: Run) -> str:
+    spec = run.spec
+    agents = " and ".join(
+        f"{registry.kind_of('learner', a.learner)} under {registry.kind_of('workflow', a.workflow)}" for a in spec.agents.values()
+    )
+    return f"{registry.kind_of('data', spec.data)} through {agents}, {spec.generations} generations, {spec.replicates} replicates"
+
+
+def _facts(run: Run, arms: int) -> list[tuple[str, Any]]:
+    from autophage.runs.run import environment_of
+
+    spec, loop = run.spec, run.loop
+    manifest = environment_of(loop)
+    facts: list[tuple[str, Any]] = [
+        ("data", f"{registry.kind_of('data', spec.data)}, {loop.source.dim} numbers in a record"),
+        ("generations", f"0 to {spec.generations - 1}"),
+        ("replicates", spec.replicates),
+        ("real records of generation 0", ", ".join(f"{n:,}" for n in dict.fromkeys(loop.real.values()))),
+        ("seed", spec.seed),
+        ("path", ", ".join(dict.fromkeys(loop.paths.values()))),
+        ("wall time", f"{run.seconds:.1f} s" + (" (first arm)" if arms > 1 else "")),
+        ("spec hash", spec.digest),
+        ("versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())),
+        ("machine", f"{manifest['hardware']['processor']}, {manifest['hardware']['cores']} cores"),
+    ]
+    return [*facts, ("autophage", __version__)]
+
+
+def _repeat(runs: Mapping[str, Run]) -> list[str]:
+    lines = []
+    for run in runs.values():
+        place = run.folder / "spec.yaml" if run.folder is not None else Path("spec.yaml")
+        lines.append(f"autophage run {place} --out runs/again-{run.spec.name}")
+    return lines
+
+
+def _notes(name: str, run: Run) -> list[str]:
+    mark = f"{name}: " if name else ""
+    notes = [f"{mark}replicate {r} failed at generation {f['generation']}: {f['reason']}" for r, f in list(run.failures.items())[:10]]
+    for agent, where in run.absorbed.items():
+        stuck = where[where >= 0]
+        if len(stuck):
+            notes.append(
+                f"{mark}{len(stuck)} of {len(where)} replicates of {agent} became a point mass (first at generation "
+                f"{int(stuck.min())}); they carry their value forward"
+            )
+    return notes + [mark + w for w in run.warnings]
+
+
+def _directions(run: Run) -> dict[str, str]:
+    """Row name to better direction: each metric speaks for the rows that begin with its key."""
+    found = {}
+    for metric in run.spec.metrics:
+        kind = registry.kind_of("metric", metric)
+        directions = getattr(metric, "directions", None) or {}
+        for row in run.metrics["metric"].unique().to_list():
+            if row in directions:
+                found[row] = directions[row]
+            elif row.startswith(kind):
+                found[row] = metric.direction
+    return found

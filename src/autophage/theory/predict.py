@@ -1,0 +1,119 @@
+"""From a spec to what theory says about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autophage import registry
+from autophage.parts import Prediction
+from autophage.theory.setting import Setting
+from autophage.workflows import Mix, Workflow, share_matrix
+
+if TYPE_CHECKING:
+    from autophage.spec import Spec
+
+
+def predict(spec: Any = None, /, **keys: Any) -> list[Prediction]:
+    """The predicted course of every metric that a theorem speaks about, and the thresholds that apply.
+
+    Takes a spec as `run` does. Runs nothing. Predictors of other packages (slot `predictor`) are asked too.
+
+    >>> found = predict(data={"kind": "gaussian"}, learner={"kind": "gaussian"}, generations=3, seed=0,
+    ...                 workflow={"kind": "replace", "sample_size": 20})
+    >>> [p.values.round(4).tolist() for p in found if p.metric == "variance" and p.quantity == "mean"]
+    [[0.95, 0.9025, 0.8574]]
+    """
+    from autophage.spec import Spec
+    from autophage.theory import predictors
+
+    spec = Spec.of(spec, **keys)
+    asked = [predictors.predict, *(registry.find("predictor", k) for k in registry.kinds("predictor"))]
+    found: list[Prediction] = []
+    for name in spec.agents:
+        setting = setting_of(spec, name)
+        found += [replace(p, agent=name) for ask in asked for p in ask(setting)]
+    return found
+
+
+def setting_of(spec: Spec, name: str = "main") -> Setting:
+    """One agent's loop as plain numbers."""
+    agent, source, G = spec.agents[name], spec.data, spec.generations
+    workflow, learner = agent.workflow, agent.learner
+    available = None if source.unlimited else len(source.train())
+    real = workflow.start_size(available)
+    A, fresh, batches = share_matrix(workflow, G, real)
+    sizes = np.array([real, *(_size_at(workflow, t, real) for t in range(1, G))], dtype=np.float64)
+    kind = registry.kind_of("workflow", workflow)
+    shares = fresh.copy()
+    if kind == "keep_real":
+        shares = A[:, 0].copy()
+    # With fresh real records the rows of A leave room for them; a predictor that reads A wants rows that sum to one.
+    whole = not fresh.any()
+    bandwidth = getattr(learner, "bandwidth", None)
+    return Setting(
+        generations=G,
+        data_kind=registry.kind_of("data", source),
+        data=_known_law(source, fixed=not source.unlimited),
+        learner_kind=registry.kind_of("learner", learner),
+        ddof=getattr(learner, "ddof", 0),
+        covariance=getattr(learner, "covariance", "full"),
+        known_variance=getattr(learner, "known_variance", None) or 1.0,
+        ridge=float(getattr(learner, "ridge", 0.0) or 0.0),
+        bandwidth=bandwidth if isinstance(bandwidth, int | float) else None,
+        workflow_kind=kind,
+        sizes=sizes,
+        real_shares=shares if kind in ("fresh", "keep_real") else None,
+        counts=getattr(workflow, "counts", "mixture"),
+        provenance=getattr(workflow, "provenance", "hidden"),
+        synthetic_ratio=_constant_ratio(workflow),
+        kept=float(workflow._kept(real)) if isinstance(workflow, Mix) else None,
+        window=getattr(workflow, "size", None) if kind == "window" else None,
+        keep_real=bool(getattr(workflow, "keep_real", False)),
+        share_matrix=A if whole else None,
+        batch_sizes=batches if whole else None,
+        bias=1.0 if agent.sampling.bias is None else agent.sampling.bias,
+        temperature=1.0 if agent.sampling.temperature is None else agent.sampling.temperature,
+        dim=source.dim,
+        initial=spec.initial_model,
+        real_fixed=not source.unlimited and not spec.bootstrap,
+        agents=len(spec.agents),
+        curation=bool(agent.curation) or agent.treatment is not None,
+    )
+
+
+def _size_at(workflow: Workflow, t: int, real: int) -> float:
+    plan = workflow.plan(t, real)
+    if plan.size is not None:
+        return plan.size
+    if registry.kind_of("workflow", workflow) in ("replace", "keep_real", "fresh"):
+        return sum(row.count or 0 for row in plan.rows)
+    return plan.new
+
+
+def _constant_ratio(workflow: Workflow) -> float | None:
+    ratio = getattr(workflow, "synthetic_ratio", None)
+    return float(ratio) if isinstance(ratio, int | float) else None
+
+
+def _known_law(source: Any, fixed: bool) -> dict[str, Any]:
+    """The real law's moments or probabilities; of a finite set, its own."""
+    if fixed:
+        if source.domain == "symbols":
+            x = source.train().x
+            return {"probabilities": np.bincount(x.astype(int), minlength=source.dim) / len(x)}
+        flat = source.train().flat()
+        return {"mean": flat.mean(axis=0), "cov": np.atleast_2d(np.cov(flat.T, bias=True))}
+    truth = source.truth
+    if truth is None:
+        return {}
+    if hasattr(truth, "probabilities"):
+        return {"probabilities": truth.probabilities[0]}
+    known = {"mean": truth.mean[0]}
+    if hasattr(truth, "covariance"):
+        known["cov"] = truth.covariance()[0]
+    elif hasattr(truth, "variances"):
+        known["cov"] = truth.variances[0]
+    return known
