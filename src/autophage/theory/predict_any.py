@@ -108,8 +108,8 @@ def thresholds(setting: Setting) -> list[Prediction]:
             "synthetic_ratio",
             np.array([LARGEST_PROVABLE_RATIO]),
             "bound",
-            "No ratio above this can be proved locally stable by theorem 1, which allows 1/(2(1 + L eps/alpha)); "
-            "stable loops above it exist.",
+            "No ratio above this can be proved locally stable by theorem 1, which allows "
+            "1/(2(1 + L eps/alpha)); stable loops above it exist.",
             "Bertrand et al. 2024, theorem 1",
             quantity="threshold",
             side="upper",
@@ -150,8 +150,9 @@ def collapse(setting: Setting) -> list[Prediction]:
             "variance",
             np.array([0.0]),
             "conjecture",
-            "A learner trained on its own samples only loses its variance in the end: a theorem for Gaussians and "
-            "for frequencies, observed but unproved for this learner; smoothing learners may inflate instead.",
+            "A learner trained on its own samples only loses its variance in the end: a theorem for Gaussians "
+            "and for frequencies, observed but unproved for this learner; smoothing learners may inflate "
+            "instead.",
             "Shumailov et al. 2024; Alemohammad et al. 2024; Bertrand et al. 2024, proposition 1",
             quantity="limit",
         )

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from autophage.parts import Prediction
-from autophage.schedules import ceil
-from autophage.theory import gaussian_accumulate, gaussian_distance, gaussian_replace
-from autophage.theory.gaussian_fresh import distance_course
+from autophage.theory import gaussian_accumulate, gaussian_replace
 from autophage.theory.gaussian_tails import moment_bound
-from autophage.theory.moments import Moments, Refit
+from autophage.theory.moments import Refit
 from autophage.theory.setting import Setting
-from autophage.theory.workflow_moments import error_inflation, workflow_moments
+from autophage.theory.workflow_moments import workflow_moments
 
 WORDS = {
     "replace": "every fit sees samples of the newest model only",
@@ -102,7 +100,7 @@ def moments(setting: Setting) -> list[Prediction]:
 def shape(setting: Setting) -> list[Prediction]:
     """`log_det`, `log_variance`, `standard_deviation` and the median of `variance`, where refits are
     independent factors."""
-    if not _gaussian_truth(setting) or setting.covariance == "known":
+    if not plain_gaussian(setting) or setting.covariance == "known":
         return []
     if setting.workflow_kind == "replace":
         return _replace_shape(setting)
@@ -114,7 +112,7 @@ def shape(setting: Setting) -> list[Prediction]:
 def _replace_shape(setting: Setting) -> list[Prediction]:
     given = setting.initial is not None
     options: dict[str, Any] = {"ddof": setting.ddof, "bias": setting.bias, "given": given}
-    start = _start(setting)
+    start = starting_variances(setting)
     fits = setting.sizes[1:] if given else setting.sizes
     if len(fits) and not (fits > 1).all():
         return []
@@ -143,15 +141,17 @@ def _replace_shape(setting: Setting) -> list[Prediction]:
                 "variance",
                 start[0] * gaussian_replace.median_variance(setting.sizes, **options),
                 "asymptotic",
-                f"Median variance of {words}, after many generations: the typical loop collapses even where the "
-                "mean does not.",
+                f"Median variance of {words}, after many generations: the typical loop collapses even where "
+                "the mean does not.",
                 "Suresh et al. 2024",
                 quantity="median",
             )
         )
     if not setting.full or (fits > setting.dim).all():
         total, _ = gaussian_replace.log_det(setting.sizes, setting.dim, diagonal=not setting.full, **options)
-        origin = np.log(start).sum() if not setting.full else np.linalg.slogdet(_start_cov(setting))[1]
+        origin = (
+            np.log(start).sum() if not setting.full else np.linalg.slogdet(starting_covariance(setting))[1]
+        )
         predictions.append(
             Prediction(
                 "log_det",
@@ -169,8 +169,8 @@ def _replace_shape(setting: Setting) -> list[Prediction]:
                 "standard_deviation",
                 moment_bound(fits_made, n, 0.1),
                 "bound",
-                "Chance that the standard deviation is still above a tenth of the true one (unbiased refits; "
-                "maximum likelihood is narrower).",
+                "Chance that the standard deviation is still above a tenth of the true one (unbiased "
+                "refits; maximum likelihood is narrower).",
                 "Suresh et al. 2024, theorem 3 (moment version)",
                 quantity="probability",
                 side="upper",
@@ -181,7 +181,7 @@ def _replace_shape(setting: Setting) -> list[Prediction]:
 
 
 def _accumulate_shape(setting: Setting) -> list[Prediction]:
-    start = _start(setting)
+    start = starting_variances(setting)
     options: dict[str, Any] = {"ddof": setting.ddof, "bias": setting.bias}
     log_variance = gaussian_accumulate.mean_log_accumulate(setting.sizes, **options)
     words = "a Gaussian fitted to all records so far"
@@ -208,76 +208,7 @@ def _accumulate_shape(setting: Setting) -> list[Prediction]:
     return predictions
 
 
-def distance(setting: Setting) -> list[Prediction]:
-    """`frechet_model`: exact where the coordinates are independent, else a lower bound and a first-order
-    expansion."""
-    if not _gaussian_truth(setting) or setting.covariance == "known":
-        return []
-    refit = refit_of(setting)
-    found = None if refit is None else workflow_moments(setting, refit)
-    predictions = []
-    mean_sd = _mean_sd(setting)
-    if found is not None and mean_sd is not None:
-        predictions.append(_marginal_distance(setting, found, mean_sd))
-    exact = bool(predictions) and predictions[0].status == "exact"
-    if (settling := _fresh_distance(setting)) is not None:
-        return [settling]
-    inflation = error_inflation(setting) if setting.initial is None and setting.plain_sampling else None
-    if not exact and inflation is not None and _independent_or_full(setting):
-        cov = setting.cov
-        assert cov is not None
-        predictions.append(
-            Prediction(
-                "frechet_model",
-                gaussian_distance.first_order(inflation, np.linalg.eigvalsh(cov), diagonal=not setting.full),
-                "asymptotic",
-                "Mean squared Wasserstein distance to the truth, to first order in 1/n at a fixed generation and "
-                "dimension: the linear predictor's variance times a constant of the true covariance.",
-                "Dey & Donoho 2024 (universality); Shumailov et al. 2024, supplement eq. 6 (one dimension)",
-            )
-        )
-    return predictions
-
-
-def _marginal_distance(setting: Setting, found: Moments, mean_sd: np.ndarray) -> Prediction:
-    cov = setting.cov
-    assert cov is not None
-    deviations = np.sqrt(np.diag(cov))
-    start = np.sqrt(_start(setting))
-    values = gaussian_distance.from_marginals(found, mean_sd, deviations, start)
-    exact = setting.dim == 1 or (not setting.full and np.allclose(cov, np.diag(np.diag(cov))))
-    return Prediction(
-        "frechet_model",
-        values,
-        "exact" if exact else "bound",
-        f"Mean squared Wasserstein distance to the truth where {WORDS[setting.workflow_kind]}"
-        + ("." if exact else ": at least the sum over its coordinates."),
-        "derived for autophage; Shumailov et al. 2024 (supplement) for replace",
-        side=None if exact else "lower",
-    )
-
-
-def _fresh_distance(setting: Setting) -> Prediction | None:
-    """The fresh data loop of Alemohammad et al.: isotropic truth, unbiased fits, exact counts, any bias."""
-    cov = setting.cov
-    if setting.workflow_kind != "fresh" or setting.counts != "exact" or setting.provenance == "known":
-        return None
-    if setting.ddof != 1 or setting.initial is not None or setting.real_shares is None or cov is None:
-        return None
-    if not np.allclose(cov, cov[0, 0] * np.eye(setting.dim)) or not (setting.full or setting.dim == 1):
-        return None
-    real = [ceil(a * n) for a, n in zip(setting.course(setting.real_shares), setting.sizes[1:], strict=True)]
-    return Prediction(
-        "frechet_model",
-        cov[0, 0] * distance_course(setting.sizes, real, setting.dim, setting.bias),
-        "asymptotic",
-        "Mean squared Wasserstein distance to the truth where new real records enter every fit, to second order "
-        "in the fluctuation of the covariance (records well above the dimension).",
-        "Alemohammad et al. 2024 (loop); derived for autophage",
-    )
-
-
-def _gaussian_truth(setting: Setting) -> bool:
+def plain_gaussian(setting: Setting) -> bool:
     """Records are exactly Gaussian, and the learner is the plain Gaussian fit."""
     return (
         setting.learner_kind == "gaussian"
@@ -288,29 +219,12 @@ def _gaussian_truth(setting: Setting) -> bool:
     )
 
 
-def _start_cov(setting: Setting) -> np.ndarray:
+def starting_covariance(setting: Setting) -> np.ndarray:
     cov = setting.initial_cov if setting.initial is not None else setting.cov
     assert cov is not None
     return cov
 
 
-def _start(setting: Setting) -> np.ndarray:
+def starting_variances(setting: Setting) -> np.ndarray:
     """(d,) the variances that relative courses start from: the truth's, or those of a given generation 0."""
-    return np.diag(_start_cov(setting))
-
-
-def _mean_sd(setting: Setting) -> np.ndarray | None:
-    given = setting.initial is not None
-    if not ((setting.sizes[1:] if given else setting.sizes) > 1).all():
-        return None
-    if setting.workflow_kind == "replace":
-        return gaussian_replace.mean_sd(setting.sizes, ddof=setting.ddof, bias=setting.bias, given=given)
-    if setting.workflow_kind == "accumulate" and not given:
-        return gaussian_accumulate.mean_sd_accumulate(setting.sizes, ddof=setting.ddof, bias=setting.bias)
-    return None
-
-
-def _independent_or_full(setting: Setting) -> bool:
-    cov = setting.cov
-    assert cov is not None
-    return setting.full or np.allclose(cov, np.diag(np.diag(cov)))
+    return np.diag(starting_covariance(setting))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autophage.parts import Prediction
-from autophage.theory import predict_any, predict_gaussian, predict_limits, predict_symbols
+from autophage.theory import predict_any, predict_distance, predict_gaussian, predict_limits, predict_symbols
 from autophage.theory.setting import Setting
 
 Predictor = Callable[[Setting], list[Prediction]]
@@ -28,7 +28,7 @@ PREDICTORS: list[Predictor] = [
         (
             predict_gaussian.moments,
             predict_gaussian.shape,
-            predict_gaussian.distance,
+            predict_distance.distance,
             predict_limits.limits,
         ),
     ),
