@@ -95,7 +95,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "mode_overlap": ("autophage.metrics.mode_overlap:ModeOverlap", "how far the modes run into each other"),
         "tail_coverage": ("autophage.metrics.tail_coverage:TailCoverage", "the rarest 5 %, corrected for sample size"),
         "outside_support": ("autophage.metrics.outside_support:OutsideSupport", "mass where no real data are"),
-        "memorisation": ("autophage.metrics.memorisation:Memorisation", "distance to the nearest training record"),
+        "memorisation": ("autophage.metrics.memorisation:MemorisationMetric", "distance to the nearest training record"),
         "sample_variance": ("autophage.metrics.spread:SampleVariance", "mean variance of generated records"),
         "sample_log_det": ("autophage.metrics.spread:SampleLogDet", "log determinant of their covariance"),
     },

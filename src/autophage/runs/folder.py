@@ -116,7 +116,7 @@ class Folder:
         except (OSError, json.JSONDecodeError) as error:
             raise RunError(f"{place} is missing or damaged") from error
 
-    def event(self, name: str, **facts: Any) -> None:
+    def event(self, name: str, /, **facts: Any) -> None:
         """Appends one line to the log; a line torn by an earlier crash is closed first."""
         place = self.path / "events.jsonl"
         line = json.dumps({"event": name, "time": round(time.time(), 3), **facts}, default=str) + "\n"

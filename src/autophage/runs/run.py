@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,13 +105,15 @@ def run(
     resume: bool = False,
     observe: Observer | None = None,
     pictures: bool | None = None,
+    shared: str | Path | None = None,
     **keys: Any,
 ) -> Run:
     """Runs a spec (a path, a dict, a `Spec`, or its keys as keywords).
 
     Runs in the calling process and writes nothing without `out`; with `workers` > 1 blocks of replicates go to worker
     processes of one thread each. With `resume`, a run that is there goes on, a finished one is returned at once,
-    another spec is refused. Raises `SpecError` or `RunError` on a user's mistake; a learner that diverges is a
+    another spec is refused. `shared` names a deep run on disk whose generation 0 this one takes over instead of
+    fitting it again: two arms of one comparison. Raises `SpecError` or `RunError` on a user's mistake; a learner that diverges is a
     result, in `Run.failures`.
     """
     resolved = Spec.of(spec, **keys)
@@ -122,6 +125,8 @@ def run(
         if folder.manifest().get("status") == "completed":
             return load(folder.path)
     loop = Loop(resolved)
+    if shared is not None:
+        folder = _sharing(folder, loop, Folder(shared))
     if workers > 1 and len(loop.blocks()) > 1:
         return _with_workers(loop, folder, workers, observe)
     started = time.monotonic()
@@ -144,6 +149,30 @@ def _same(spec: Spec, folder: Folder) -> Spec:
         keys = [k for k in asked if stored.get(k) != asked[k]]
         raise RunError(f"{folder.path} holds a run of another spec (they differ in {', '.join(keys)}); choose another --out")
     return spec
+
+
+def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
+    """A folder that begins with another run's generation 0. Only the workflow may differ, and not in what it asks of
+    generation 0's model, since the samples come along."""
+    if folder is None or loop.batched:
+        raise SpecError("shared takes over a generation 0 from disk, so it needs out and a learner that is not closed-form")
+    theirs = Loop(Spec.of(other.spec))
+    mine, before = loop.spec.to_dict(), theirs.spec.to_dict()
+    for body in (mine, before):
+        for agent in body["agents"].values():
+            agent.pop("workflow")
+        body.pop("name")
+    asks = [[run.plan(a, 1).new for a in run.agents if run.plan(a, 1)] for run in (loop, theirs)]
+    if mine != before or loop.real != theirs.real or asks[0] != asks[1]:
+        raise SpecError(f"generation 0 of {other.path} cannot be shared: the runs differ in more than their workflow")
+    if not folder.exists():
+        folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
+        folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest, shared=str(other.path))
+        for block in loop.blocks():
+            place = other.generation(block.first, 0)
+            if (place / "done.json").is_file():
+                shutil.copytree(place, folder.generation(block.first, 0))
+    return folder
 
 
 @contextlib.contextmanager
