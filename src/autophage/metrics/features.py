@@ -1,0 +1,229 @@
+"""Where records are compared: as they are, standardised, on principal components, or as a classifier sees
+them.
+
+The classifier is a small one trained on the labelled real training part. It is not Inception: its distances
+are comparable between runs on the same data set only, and its rows say `classifier_real_labels`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from autophage.errors import DataError, SpecError
+from autophage.metrics.records import FIXED, VECTORS, matched, matrix, remembered
+from autophage.parts import Measurement, Metric, SampleMetric, Source, View
+from autophage.samples import Samples
+
+SPACES = ("pixels", "standardised", "pca", "classifier")
+CLASSIFIER_RECORDS = 5_000
+"""A classifier learns from at most this many real records."""
+CLASSIFIER_WIDTH = 64
+_DRAWN = 2_000
+
+
+class Features(ABC):
+    """A fixed map from records (n, ...) to features (n, k)."""
+
+    @abstractmethod
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The features of records x (n, ...)."""
+
+
+class Pixels(Features):
+    """The numbers of a record as they are."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return matrix(x, "the records")
+
+
+class Standardised(Features):
+    """Columns less their real mean over their real standard deviation; a constant column keeps its scale."""
+
+    def __init__(self, real: np.ndarray) -> None:
+        real = matrix(real, "the real records")
+        self.mean = real.mean(axis=0)
+        spread = real.std(axis=0)
+        self.scale = np.where(spread > 1e-12 * (1 + np.abs(self.mean)), spread, 1.0)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x, _ = matched(x, self.mean[None])
+        return (x - self.mean) / self.scale
+
+
+class PrincipalComponents(Features):
+    """Coordinates along the leading directions of the real records; not whitened."""
+
+    def __init__(self, real: np.ndarray, components: int) -> None:
+        real = matrix(real, "the real records")
+        if not 1 <= components <= min(real.shape):
+            raise SpecError(
+                f"features: pca with {components} components needs at least as many real records and numbers "
+                f"in each, got {real.shape[0]} records of {real.shape[1]}"
+            )
+        self.mean = real.mean(axis=0)
+        centred = real - self.mean
+        if len(real) < real.shape[1]:
+            basis = np.linalg.svd(centred, full_matrices=False)[2][:components].T
+        else:
+            basis = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :components]
+        # An eigenvector's sign is arbitrary; fix it so that features agree between machines.
+        self.basis = basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(components)])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x, _ = matched(x, self.mean[None])
+        return (x - self.mean) @ self.basis
+
+
+class Classifier(Features):
+    """The 64 hidden activations of a one-layer perceptron trained on labelled real records, and its class
+    shares.
+
+    Trained once with a fixed stream, on at most 5,000 records: the same data give the same features in every
+    run. Raises `DataError` without labels, or with fewer than two classes.
+    """
+
+    def __init__(self, real: np.ndarray, label: np.ndarray | None) -> None:
+        if label is None:
+            raise DataError("features: classifier needs real records with labels, and this source has none")
+        self.classes = np.unique(label)
+        if len(self.classes) < 2:
+            raise DataError("features: classifier needs real records of at least two classes")
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPClassifier
+
+        self.scaled = Standardised(real)
+        x = self.scaled(real)
+        chosen = np.arange(len(x))
+        if len(x) > CLASSIFIER_RECORDS:
+            rng = (FIXED / "classifier" / "records").generator()
+            chosen = rng.choice(len(x), CLASSIFIER_RECORDS, replace=False)
+        net = MLPClassifier(
+            (CLASSIFIER_WIDTH,),
+            batch_size=min(128, len(chosen)),
+            learning_rate_init=3e-3,
+            alpha=1e-3,
+            max_iter=30,
+            random_state=(FIXED / "classifier").integer(),
+        )
+        with warnings.catch_warnings():
+            # Thirty passes are the definition of the features, converged or not.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            net.fit(x[chosen], np.searchsorted(self.classes, np.asarray(label)[chosen]))
+        self.weights, self.offsets = net.coefs_, net.intercepts_
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.maximum(self.scaled(x) @ self.weights[0] + self.offsets[0], 0)
+
+    def posterior(self, x: np.ndarray) -> np.ndarray:
+        """The class probabilities (n, classes)."""
+        logits = self(x) @ self.weights[1] + self.offsets[1]
+        if logits.shape[1] == 1:  # two classes share one logit
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+        logits -= logits.max(axis=1, keepdims=True)
+        share = np.exp(logits)
+        return share / share.sum(axis=1, keepdims=True)
+
+
+class Imported(Features):
+    """Anyone's own map, found at `module:function`: records (n, ...) to numbers (n, k)."""
+
+    def __init__(self, path: str) -> None:
+        from autophage.registry import load
+
+        self.function: Callable[[np.ndarray], np.ndarray] = load(path, "features")
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        found = matrix(self.function(np.asarray(x)), "the features")
+        if len(found) != len(x):
+            raise DataError(f"features: {len(x)} records came back as {len(found)}")
+        return found
+
+
+def fit_features(space: str, train: Callable[[], Samples], *, components: int = 16) -> Features:
+    """The features of a space, fitted on the real training records that `train` hands out if it needs any."""
+    if space == "pixels":
+        return Pixels()
+    if ":" in space:
+        return Imported(space)
+    real = train()
+    if space == "standardised":
+        return Standardised(real.x)
+    if space == "pca":
+        return PrincipalComponents(real.x, components)
+    if space == "classifier":
+        return Classifier(real.x, real.label)
+    raise SpecError(f"features is '{space}'; known: {', '.join(SPACES)}, or module:function")
+
+
+def training_records(source: Source) -> Samples:
+    """The real records that features are fitted on: a finite source's training part, or 2,000 fixed draws."""
+    if source.unlimited:
+        return source.draw(_DRAWN, key=FIXED / "training records").replicate(0)
+    return source.train()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding(Metric):
+    """A metric that looks at records in a feature space."""
+
+    domains: ClassVar[frozenset[str]] = VECTORS
+    needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+
+    features: str = "pixels"
+    """Where records are compared: pixels (as they are), standardised (columns), pca, classifier (hidden layer
+    of a small classifier trained on the labelled real training part; not Inception), or a
+    `module:function`."""
+    components: int = 16
+    """Principal components, for `features: pca`."""
+
+    def __post_init__(self) -> None:
+        if self.features not in SPACES and ":" not in self.features:
+            raise SpecError(f"features is '{self.features}'; known: {', '.join(SPACES)}, or module:function")
+        if not self.components >= 1:
+            raise SpecError(f"components is {self.components}; it must be at least 1")
+        if self.features == "classifier":
+            object.__setattr__(self, "needs", self.needs | {"labels"})
+
+    @property
+    def space(self) -> str:
+        """The feature space as row names write it."""
+        if self.features == "pca":
+            return f"pca{self.components}"
+        if self.features == "classifier":
+            return "classifier_real_labels"
+        return self.features.rpartition(":")[2]
+
+    def row(self, name: str) -> str:
+        """A row's name: the space is added unless records are compared as they are."""
+        return name if self.features == "pixels" else f"{name}_{self.space}"
+
+    def extractor(self, memo: dict, train: Callable[[], Samples]) -> Features:
+        """The features, fitted on the records that `train` hands out when they are first asked for."""
+        name = ("metrics", "extractor", self.features, self.components)
+        if name not in memo:
+            memo[name] = fit_features(self.features, train, components=self.components)
+        return memo[name]
+
+    def real_features(self, real: Samples, extract: Features, memo: dict) -> np.ndarray:
+        """The features (n, k) of real records, computed once a run."""
+        return remembered(memo, ("features", self.features, self.components), real, lambda: extract(real.x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMetric(Embedding, SampleMetric):
+    """A sample metric that compares records in a feature space."""
+
+    def measure(self, view: View) -> list[Measurement]:
+        self.extractor(view.memo, lambda: training_records(view.source))
+        return super().measure(view)
+
+    def embedded(self, real: Samples, generated: Samples, memo: dict) -> tuple[np.ndarray, np.ndarray]:
+        """The features of both, finite and of one width; without a run, features are fitted on `real`."""
+        extract = self.extractor(memo, lambda: real)
+        return matched(self.real_features(real, extract, memo), extract(generated.x))

@@ -1,0 +1,56 @@
+"""Metrics that read a fitted model's parameters: exact, vectorised over replicates, without sampling
+error."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autophage.errors import SpecError
+from autophage.parts import Measurement, Metric, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMetric(Metric):
+    """A number read off a model, one per replicate.
+
+    The value is a function of the fitted parameters, not an estimate: the rows carry neither interval nor
+    sample size. What varies between replicates is the loop itself.
+    """
+
+    row: ClassVar[str]
+    """The row's name."""
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Attributes a model must have; `a|b` means either."""
+
+    @abstractmethod
+    def read(self, model: Any, truth: Any) -> np.ndarray:
+        """(R,) values; `truth` is the true law as a model of one replicate, or None."""
+
+    @classmethod
+    def lacking(cls, model: Any) -> list[str]:
+        """What a model, or a class of models, lacks of what this metric reads."""
+        kind = model if isinstance(model, type) else type(model)
+        declared = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
+        return sorted(
+            names
+            for names in cls.reads
+            if not any(hasattr(model, name) or name in declared for name in names.split("|"))
+        )
+
+    def measure(self, view: View) -> list[Measurement]:
+        for what, model in (("the model", view.model), ("the true law", view.source.truth)):
+            if what == "the true law" and "truth" not in self.needs:
+                continue
+            if model is None:
+                raise SpecError(f"metric {self.row}: it compares with the true law, and this source has none")
+            if lacking := self.lacking(model):
+                raise SpecError(
+                    f"metric {self.row}: {what} ({type(model).__name__}) has no {', '.join(lacking)}; "
+                    f"choose a metric that fits it"
+                )
+        value = np.asarray(self.read(view.model, view.source.truth), dtype=np.float64)
+        return [Measurement(self.row, np.array(np.broadcast_to(value, (view.replicates,))))]

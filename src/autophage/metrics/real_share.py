@@ -1,0 +1,19 @@
+"""How much of a training set was real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autophage.parts import Measurement, Metric, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealShare(Metric):
+    """The share of real records in the generation's training set, by weight: counted, hence without an
+    interval."""
+
+    def measure(self, view: View) -> list[Measurement]:
+        share = np.broadcast_to(np.asarray(view.real_share, dtype=np.float64), (view.replicates,))
+        return [Measurement("real_share", share.copy())]

@@ -1,0 +1,93 @@
+"""Records as matrices: checked, matched, subsampled, and remembered for the length of a run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autophage.errors import DataError
+from autophage.keys import Key
+from autophage.parts import Compared, Measurement
+from autophage.samples import Samples, Segments
+
+VECTORS = frozenset({"vectors", "counts", "binary", "positive"})
+"""The domains whose records are points of a vector space."""
+
+FIXED = Key(0) / "metrics"
+"""Streams that are the same in every run: projections, trained classifiers and subsets of the real records
+are part of a metric's definition, so that two runs with different seeds are measured with the same ruler."""
+
+_REMEMBERED = 64
+
+T = TypeVar("T")
+
+
+def matrix(x: Any, what: str) -> np.ndarray:
+    """x (n, ...) as a finite (n, d) float64 matrix.
+
+    Raises `DataError` when there is no record, or one is not a number or not finite.
+    """
+    array = np.asarray(x)
+    if array.ndim == 0 or len(array) == 0 or array.size == 0:
+        raise DataError(f"{what} hold no record to measure")
+    try:
+        flat = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers, got an array of {array.dtype}") from error
+    if not np.isfinite(flat).all():
+        raise DataError(f"{what} hold NaN or infinity; a metric needs finite numbers")
+    return flat
+
+
+def matched(real: Any, generated: Any, *, fewest: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Both sets as (n, d) matrices of one width with at least `fewest` records each, else `DataError`."""
+    x, y = matrix(real, "the real records"), matrix(generated, "the generated records")
+    if x.shape[1] != y.shape[1]:
+        raise DataError(f"real records have {x.shape[1]} numbers each and generated ones {y.shape[1]}")
+    if min(len(x), len(y)) < fewest:
+        raise DataError(f"needs at least {fewest} records a side, got {len(x)} real and {len(y)} generated")
+    return x, y
+
+
+def subset(x: np.ndarray, most: int, key: Key) -> np.ndarray:
+    """x itself, or `most` of its records drawn without replacement, in their order."""
+    if len(x) <= most:
+        return x
+    return x[np.sort(key.generator().choice(len(x), most, replace=False))]
+
+
+def remembered(memo: dict, name: Any, samples: Samples, make: Callable[[], T]) -> T:
+    """`make()` once per `name` and set of records, then from `memo`.
+
+    Records are recognised by the memory they lie in, which the memo keeps alive; the oldest are forgotten
+    once many sets have passed (replicates with real data of their own).
+    """
+    x = samples.fields["x"]
+    where = id(x) if isinstance(x, Segments) else (x.__array_interface__["data"][0], x.shape, x.strides)
+    shelf: OrderedDict = memo.setdefault(("metrics", name), OrderedDict())
+    if where not in shelf:
+        shelf[where] = (x, make())
+        if len(shelf) > _REMEMBERED:
+            shelf.popitem(last=False)
+    return shelf[where][1]
+
+
+def measurements(answers: Iterable[dict[str, Compared]], suffix: str = "") -> list[Measurement]:
+    """The answers of all replicates, row by row."""
+    rows: dict[str, list[Compared]] = {}
+    for answer in answers:
+        for name, compared in answer.items():
+            rows.setdefault(name + suffix, []).append(compared)
+    return [
+        Measurement(
+            name,
+            np.array([c.value for c in row], dtype=np.float64),
+            np.array([c.low for c in row], dtype=np.float64),
+            np.array([c.high for c in row], dtype=np.float64),
+            row[0].n,
+        )
+        for name, row in rows.items()
+    ]
