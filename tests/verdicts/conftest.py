@@ -1,4 +1,5 @@
-"""Small self-consuming loops with known verdicts, written in plain numpy so that they lean on nothing they test."""
+"""Small self-consuming loops with known verdicts, written in plain numpy so that they lean on nothing they
+test."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ def zipf(symbols: int) -> np.ndarray:
 def symbol_loop(
     regime: str, seeds: int, generations: int, n: int = 500, symbols: int = 1000, seed: int = 0
 ) -> SymbolCourse:
-    """Replace, accumulate or fresh (one real record in ten) from a Zipf law; risk KL(P || Q) with half a count
-    added to the n records' counts. Twice as many symbols are kept, the second half impossible: the D8 oracle."""
+    """Replace, accumulate or fresh (one real record in ten) from a Zipf law; risk KL(P || Q) with half a
+    count added to the n records' counts. Twice as many symbols are kept, the second half impossible: the D8
+    oracle."""
     rng = np.random.default_rng(seed)
     law = np.concatenate([zipf(symbols), np.zeros(symbols)])
     real = law[:symbols]
@@ -40,7 +42,7 @@ def symbol_loop(
     pool = rng.multinomial(n, law, size=seeds).astype(float)
     share = pool / n
     columns: list[tuple[np.ndarray, ...]] = []
-    for g in range(generations + 1):
+    for _ in range(generations + 1):
         smooth = (n * share[:, :symbols] + 0.5) / (n + 0.5 * symbols)
         columns.append(
             (
@@ -60,8 +62,8 @@ def symbol_loop(
 
 @cache
 def regression_loop(regime: str, seeds: int, generations: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Excess risk (S, G+1) of least squares refitted to its own labels: the error moves by a normal step of mean
-    square 0.1 a generation (replace), divided by the generation's number (accumulate)."""
+    """Excess risk (S, G+1) of least squares refitted to its own labels: the error moves by a normal step of
+    mean square 0.1 a generation (replace), divided by the generation's number (accumulate)."""
     steps = np.random.default_rng(seed).standard_normal((seeds, generations + 1, dim)) * np.sqrt(0.1 / dim)
     if regime == "accumulate":
         steps /= np.arange(1, generations + 2)[:, None]

@@ -74,7 +74,12 @@ def test_categorical(symbols, regime, risks, gap, want):
 def test_a_theorem_answers_d3_with_few_replicates(symbols, regime):
     loop = symbols(regime, SEEDS, GENERATIONS)
     few = Course(
-        generations=np.arange(51), risk=loop.risk[:3], risk_name="kl", trivial=TRIVIAL, regime=regime, bounds=BOUND
+        generations=np.arange(51),
+        risk=loop.risk[:3],
+        risk_name="kl",
+        trivial=TRIVIAL,
+        regime=regime,
+        bounds=BOUND,
     )
     found = judge(few)["D3"]
     assert found.verdict == "no" and BOUND in found.evidence[0]
@@ -83,7 +88,9 @@ def test_a_theorem_answers_d3_with_few_replicates(symbols, regime):
 def test_a_theorem_the_measurement_breaks_is_not_believed(regression):
     risk = regression("replace", 20, 10, 20)
     found = judge(
-        Course(generations=np.arange(11), risk=risk, bounds=BOUND, bound_value=np.pi**2 / 6 * risk[:, 0].mean())
+        Course(
+            generations=np.arange(11), risk=risk, bounds=BOUND, bound_value=np.pi**2 / 6 * risk[:, 0].mean()
+        )
     )["D3"]
     assert found.verdict == "undecided"
     assert "contradicts" in found.evidence[-1]
@@ -102,7 +109,8 @@ def test_categorical_replace_collapses_in_five_times_n_generations(symbols):
     [(0.0, "yes", 11.0), (1.0, "no", 2.1 / 1.1)],
 )
 def test_regression_replace(regression, noise, d1, ratio):
-    """Excess risk rises elevenfold; with the labels' own noise in it, by 1.91: which one is used must be said."""
+    """Excess risk rises elevenfold; with the labels' own noise in it, by 1.91: which one is used must be
+    said."""
     name = "excess_risk" if noise == 0 else "test_error"
     risk = regression("replace", 100, 10, 200) + noise
     course = Course(generations=np.arange(11), risk=risk, risk_name=name, trivial=5.0 + noise)
@@ -237,7 +245,8 @@ def test_high_temperature_collapses_without_losing_variance():
 
 @pytest.mark.parametrize("wrong, want", [(0.3, "yes"), (0.0, "no")])
 def test_a_share_of_shifted_labels_raises_the_floor(wrong, want):
-    """E = sigma^2 d / n + p^2 c^2: the scaling law ends on a plateau; the same records without the shift do not."""
+    """E = sigma^2 d / n + p^2 c^2: the scaling law ends on a plateau; the same records without the shift do
+    not."""
     rng = np.random.default_rng(5)
     sizes = np.array([100, 250, 630, 1600, 4000, 10000])
     law = 10 / sizes
@@ -268,6 +277,8 @@ def test_a_plateau_and_restart_is_a_changed_law():
     sizes = np.geomspace(100, 100000, 7)
     real = 100 * sizes**-0.8 * np.exp(rng.normal(0, 0.005, (6, 7)))
     mixed = np.array([3.0, 1.0, 0.5, 0.49, 0.48, 0.2, 0.02]) * np.exp(rng.normal(0, 0.005, (6, 7)))
-    found = judge(Course(generations=np.arange(3), scaling={"sizes": sizes, "real": real, "mixed": mixed}))["D4"]
+    found = judge(Course(generations=np.arange(3), scaling={"sizes": sizes, "real": real, "mixed": mixed}))[
+        "D4"
+    ]
     assert found.verdict == "yes"
     assert any("falls again" in s for s in found.evidence)

@@ -3,7 +3,8 @@
 The literature uses eight notions of collapse, some in conflict (Schaeffer, Kazdan, Arulandu & Koyejo 2025).
 Each is a file here and a test with three answers; *undecided* is the answer whenever a measurement is
 missing or the data do not suffice, never "no". The criteria and thresholds are this project's own, since
-the catalogue states concepts."""
+the catalogue states concepts.
+"""
 
 from autophage.verdicts.advice import Advice, Setting, advice
 from autophage.verdicts.course import Course, Thresholds

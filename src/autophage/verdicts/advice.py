@@ -109,9 +109,9 @@ def _mix(sentence: str, ratio: float, biased: Advice | None = None) -> Advice:
     change: dict[str, Any] = {"workflow": {"kind": "mix", "synthetic_ratio": ratio}}
     effect = (
         f"With the real data kept, a deviation shrinks by the factor {number(ratio / (1 + ratio))} each "
-        "generation instead of being passed on (exponential families; Bertrand et al. 2024), and the error of a "
-        f"fitted mean tends to {number(1 + ratio / (1 + 2 * ratio))} times that of real data alone: 1 + r/(1 + 2r) for r "
-        "synthetic records per real one."
+        "generation instead of being passed on (exponential families; Bertrand et al. 2024), and the error "
+        f"of a fitted mean tends to {number(1 + ratio / (1 + 2 * ratio))} times that of real data alone: "
+        "1 + r/(1 + 2r) for r synthetic records per real one."
     )
     return Advice(sentence, change | dict(biased.change if biased else {}), effect)
 
@@ -155,9 +155,9 @@ def _fresher(share: float | None) -> Advice:
     return Advice(
         f"Raise the share of fresh real records{before} to {percent(target)}.",
         {"workflow": {"real_share": target}},
-        f"The error of an unbiased loop then tends to {number(_limit(target))} times that of a first fit with "
-        f"as many records{now}: 1 / (2a - a^2) for a real share a (from the recursion of Bakshi & Chakraborty "
-        "2026).",
+        f"The error of an unbiased loop then tends to {number(_limit(target))} times that of a first fit "
+        f"with as many records{now}: 1 / (2a - a^2) for a real share a (from the recursion of Bakshi & "
+        "Chakraborty 2026).",
     )
 
 
@@ -167,17 +167,11 @@ def _limit(share: float) -> float:
 
 def _less_synthetic(ratio: float | None) -> Advice:
     if ratio is None or ratio > SAFE_RATIO:
-        found = _mix(f"Lower the synthetic records per real one to {number(SAFE_RATIO)}.", SAFE_RATIO)
-    else:
-        found = _mix(
-            f"Lower the synthetic records per real one to {number(ratio / 2)}, and look at the learner's "
-            "training budget: theory expects no collapse at the present ratio of a model that fits its data well.",
-            ratio / 2,
-        )
-    return Advice(
-        found.sentence,
-        {"workflow": {"synthetic_ratio": found.change["workflow"]["synthetic_ratio"]}},
-        found.expected,
+        return _mix(f"Lower the synthetic records per real one to {number(SAFE_RATIO)}.", SAFE_RATIO)
+    return _mix(
+        f"Lower the synthetic records per real one to {number(ratio / 2)}, and look at the learner's "
+        "training budget: theory expects no collapse at the present ratio if the model fits its data.",
+        ratio / 2,
     )
 
 

@@ -25,7 +25,8 @@ def divergence(course: Course, thresholds: Thresholds) -> Verdict:
     Yes if a law without limit beats those that have levelled off by `evidence` and the risk still rises
     over the last half of the generations; no if it is the other way round, or if a theorem bounds the risk
     of this loop. A statement about an infinite number of generations: measurements only lend support.
-    Logarithmic growth counts as diverging, and is reported as such."""
+    Logarithmic growth counts as diverging, and is reported as such.
+    """
     risk = course.risk
     if risk is None:
         return no_risk("D3", course)

@@ -14,7 +14,8 @@ def entanglement(course: Course, thresholds: Thresholds) -> Verdict:
 
     Yes if the overlap rose significantly (paired, one-sided, 5 %) and either it is at least `overlap` or
     the valley holds at least `valley` times the real share; no if the upper bounds of both are below those
-    lines. A mode that vanishes is no entanglement but a lost tail (D7)."""
+    lines. A mode that vanishes is no entanglement but a lost tail (D7).
+    """
     modes = course.modes or {}
     overlap, valley, real = modes.get("overlap"), modes.get("valley_share"), modes.get("valley_real")
     if overlap is None and valley is None:

@@ -5,7 +5,8 @@ random walk looks like any smooth law one likes. Residuals are therefore whitene
 themselves show: an autoregressive correlation from one generation to the next, and a variance per
 generation (smoothed by a power of the generation). The residual variance may come out larger than the
 replicates' spread, never smaller. With identical replicates (an exact law) this is the ordinary AICc with a
-free residual variance."""
+free residual variance.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 TINY = 1e-14
+MOST = 240
+"""Generations a fit looks at: beyond that an even choice of them says the same."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ def noise_of(curves: np.ndarray) -> Noise:
     smooth *= float((variance / smooth).mean())
     smallest = total / (seeds * n) * 1e-9
     return Noise(correlation, np.sqrt(np.maximum(np.append(first, smooth), smallest) / seeds))
+
+
+def thinned(generations: np.ndarray, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MOST` of the generations (n,) and columns of curves (S, n), evenly chosen, first and last
+    among them."""
+    n = len(generations)
+    if n <= MOST:
+        return generations, curves
+    chosen = np.unique(np.linspace(0, n - 1, MOST).round().astype(int))
+    return generations[chosen], curves[:, chosen]
 
 
 def aicc(rss: float, n: int, parameters: int, floor: float) -> float:
@@ -107,6 +120,7 @@ def growth_fits(generations: np.ndarray, curves: np.ndarray, levelled: float) ->
     power        a + b g^c, 0 < c <= 3
     logarithm    a + b ln(1 + g), the power law of exponent zero
     """
+    generations, curves = thinned(generations, curves)
     g, y, noise = generations.astype(np.float64), curves.mean(0), noise_of(curves)
     slowest = -np.log1p(-levelled) / g[-1]
     ahead = np.geomspace(0.05 / g[-1], slowest, 150)
@@ -129,7 +143,9 @@ def decay_evidence(generations: np.ndarray, curves: np.ndarray, lowest: float) -
 
     curves (S, n) are log V_g - log V_0 at generations (n,) >= 1: -k g against ln(f + (1 - f) exp(-k g))
     with a floor f of at least `lowest`. Above zero speaks for zero. The correction for the floor's extra
-    parameter is left out when it would favour zero: a bonus for brevity is no evidence of collapse."""
+    parameter is left out when it would favour zero: a bonus for brevity is no evidence of collapse.
+    """
+    generations, curves = thinned(generations, curves)
     g, y, noise = generations.astype(np.float64), curves.mean(0), noise_of(curves)
     n, target, line = len(g), noise.whiten(y), noise.whiten(-g)
     rate = max(float(target @ line / (line @ line)), 0.0)

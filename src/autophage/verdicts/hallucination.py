@@ -13,7 +13,8 @@ def hallucination(course: Course, thresholds: Thresholds) -> Verdict:
     """The share h of generated records outside the real support.
 
     Yes if h rose significantly (paired, one-sided, 5 %) and h_G >= `outside_ratio` h_0 + `outside_share`;
-    no if the upper bound of h_G - `outside_ratio` h_0 is below `outside_share`."""
+    no if the upper bound of h_G - `outside_ratio` h_0 is below `outside_share`.
+    """
     outside = course.outside
     if outside is None:
         return unmeasured("D8", course, "share outside the real support", "outside_support")

@@ -26,7 +26,7 @@ def mean_interval(x: np.ndarray) -> tuple[float, Interval]:
     middle = float(x.mean())
     if len(x) < 2:
         return middle, (-np.inf, np.inf)
-    half = quantile(len(x)) * float(x.std(ddof=1)) / np.sqrt(len(x))
+    half = quantile(len(x)) * float(x.std(ddof=1)) / len(x) ** 0.5
     return middle, (middle - half, middle + half)
 
 
@@ -96,7 +96,8 @@ def typical_ratio(after: np.ndarray, before: np.ndarray) -> tuple[float, Interva
 
     The geometric mean, because the mean of a diversity that dies out is carried by ever fewer replicates
     (for a Gaussian refitted without bias it stays 1 for ever while every replicate goes to zero); the
-    median once some replicate has reached zero."""
+    median once some replicate has reached zero.
+    """
     ratios = after / before
     if (ratios > 0).all():
         middle, (low, high) = mean_interval(np.log(ratios))

@@ -120,6 +120,8 @@ class Profile:
             text = f"Collapse {after}: {found}" + (f"; {undecided}." if open_ else ".")
         elif yes:
             text = f"No collapse found {after}, but {found}" + (f"; {undecided}." if open_ else ".")
+        elif len(no) < len(open_) and no:
+            text = f"No collapse by {listed(no)} {after}; {undecided}."
         elif no:
             text = f"No collapse found {after}" + (f"; {undecided}." if open_ else ", by any definition.")
         else:

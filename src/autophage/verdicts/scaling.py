@@ -26,7 +26,8 @@ def scaling(course: Course, thresholds: Thresholds) -> Verdict:
     Yes if the interval of E' - E lies above 0 (a new plateau), that of gamma' - gamma excludes 0, or the
     mixed curve rests on a plateau and then falls again; no if both differences lie within the equivalence
     bounds. Fits weigh relative errors (absolute ones for risks without a sign); intervals are jackknifed
-    over the replicates."""
+    over the replicates.
+    """
     if course.scaling is None:
         remedy = "sweep over five data sizes or more, with and without synthetic data"
         return unmeasured("D4", course, "scaling law", "scaling", remedy)

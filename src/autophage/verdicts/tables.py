@@ -42,7 +42,8 @@ def from_table(
 
     Replicates that miss a generation are left out and counted in `notes`, and so are those for which a
     metric other than the risk is undefined. Raises `DataError` for a table that holds no course,
-    `SpecError` for settings that name what is not there."""
+    `SpecError` for settings that name what is not there.
+    """
     import polars as pl
 
     chosen = {k: v for k, v in (settings or {}).items() if v is not None}

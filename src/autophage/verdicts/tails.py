@@ -18,7 +18,8 @@ def tails(course: Course, thresholds: Thresholds) -> Verdict:
     Yes if the upper bound of coverage is below `coverage_lost` and coverage falls over the generations, or
     if the upper bound of the median mass ratio is below `mass_lost`; no if the lower bound of coverage is
     above `coverage_kept`. The median, because the mean mass ratio of an unbiased loop stays 1 while the
-    tail dies."""
+    tail dies.
+    """
     tail = course.tail or {}
     coverage, mass = tail.get("coverage"), tail.get("mass_ratio")
     if coverage is None and mass is None:

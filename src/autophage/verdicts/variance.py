@@ -11,7 +11,7 @@ from autophage.verdicts.fits import decay_evidence
 from autophage.verdicts.intervals import Interval, late_slopes, mean_interval, slopes, typical_ratio
 from autophage.verdicts.missing import FEWEST, unmeasured
 from autophage.verdicts.profile import Answer, Verdict
-from autophage.verdicts.wording import between, number, percent
+from autophage.verdicts.wording import between, count, number, percent
 
 SHORTEST = 5
 """Generations after generation 0 below which no decay is fitted."""
@@ -21,11 +21,11 @@ SYNTHETIC_ONLY = ("replace",)
 @dataclass(frozen=True)
 class _One:
     answer: Answer
-    ratio: float
-    interval: Interval
     evidence: str
-    lead: float
     seeds: int
+    ratio: float = np.nan
+    interval: Interval = (-np.inf, np.inf)
+    lead: float = np.nan
 
 
 def variance(course: Course, thresholds: Thresholds) -> Verdict:
@@ -36,7 +36,8 @@ def variance(course: Course, thresholds: Thresholds) -> Verdict:
     or more. Shrinking alone is undecided. No if the lower bound is at least `shrinking` and would still be
     after as many generations again at the pace of the last half; in a loop without real data only if V does
     not fall at all, since there any loss goes on. Several diversities: yes if one says yes, no if all say
-    no."""
+    no.
+    """
     if not course.diversity:
         return unmeasured("D5", course, "diversity metric", "variance")
     seen = {name: _judge(values, course, thresholds) for name, values in course.diversity.items()}
@@ -69,21 +70,17 @@ def variance(course: Course, thresholds: Thresholds) -> Verdict:
 
 
 def _judge(values: np.ndarray, course: Course, thresholds: Thresholds) -> _One:
-    seeds, everything = len(values), (-np.inf, np.inf)
+    seeds = len(values)
     if seeds < FEWEST:
-        return _One(
-            "undecided", np.nan, everything, f"only {seeds} replicates, {FEWEST} are needed.", np.nan, seeds
-        )
+        return _One("undecided", f"{count(seeds, 'replicate')}, but {FEWEST} are needed.", seeds)
     if not (values[:, 0] > 0).all():
-        return _One(
-            "undecided", np.nan, everything, "zero in generation 0 already: nothing to lose.", np.nan, seeds
-        )
+        return _One("undecided", "zero in generation 0 already: nothing to lose.", seeds)
     ratio, (low, high) = typical_ratio(values[:, -1], values[:, 0])
     lead = np.nan
 
     def found(answer: Answer, more: str) -> _One:
         start = f"a typical replicate keeps {percent(ratio)} {between((low, high), True)} of generation 0's"
-        return _One(answer, ratio, (low, high), f"{start}; {more}", lead, seeds)
+        return _One(answer, f"{start}; {more}", seeds, ratio, (low, high), lead)
 
     if high < thresholds.collapsed:
         return found("yes", f"that is below {percent(thresholds.collapsed)}: collapsed.")
