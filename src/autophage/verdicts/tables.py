@@ -56,7 +56,7 @@ def from_table(
     if negated and risk is not None:
         risk = -risk
     diversity = {name: reader.read(name) for name in _diversities(reader.names, chosen.get("diversity"))}
-    real = reader.read(_row(reader.names, "valley_real"))
+    real = reader.read(_row(reader.names, "valley_share_real"))
     return Course(
         generations=reader.generations,
         risk=risk,
@@ -157,9 +157,8 @@ def _row(names: Sequence[str], metric: str) -> str | None:
     set)."""
     if metric in names:
         return metric
-    return next(
-        (n for n in names if n.startswith(metric + "_") and not n.endswith(("_train", "_real"))), None
-    )
+    others = (f"{metric}_real", f"{metric}_train")
+    return next((n for n in names if n.startswith(metric + "_") and not n.startswith(others)), None)
 
 
 def _risk(names: Sequence[str], chosen: str | None) -> str | None:
