@@ -150,8 +150,8 @@ def collapse(setting: Setting) -> list[Prediction]:
             "variance",
             np.array([0.0]),
             "conjecture",
-            "A learner trained on its own samples only loses its variance in the end: a theorem for Gaussians "
-            "and for frequencies, observed but unproved for this learner; smoothing learners may inflate "
+            "A learner trained on its own samples only loses its variance in the end: a theorem for "
+            "Gaussians and for frequencies, unproved for this learner; smoothing learners may inflate "
             "instead.",
             "Shumailov et al. 2024; Alemohammad et al. 2024; Bertrand et al. 2024, proposition 1",
             quantity="limit",

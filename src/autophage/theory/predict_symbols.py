@@ -87,18 +87,18 @@ def support(setting: Setting) -> list[Prediction]:
             )
         ]
     if kind == "fresh" and setting.real_shares is not None and setting.provenance == "hidden":
-        real = setting.course(setting.real_shares) * n[1:]
-        if setting.counts == "mixture":
-            share = setting.course(setting.real_shares)[
-                :, None
-            ]  # a record is symbol i with chance share * p_i or more
-            later = (1 - (1 - share * p) ** n[1:, None]).sum(axis=1)
-        else:
-            later = survival.distinct_seen(p, [ceil(r) for r in real])
-        lower = np.concatenate([[survival.distinct_seen(p, n[0])], later])
-        statement = "Distinct symbols, at least those that the fresh real records alone show."
+        shares = np.broadcast_to(np.asarray(setting.real_shares, dtype=np.float64), n.shape)
+        if setting.counts == "exact":
+            shares = np.array([min(ceil(a * m), m) for a, m in zip(shares, n, strict=True)]) / n
         return [
-            Prediction("support", lower, "bound", statement, "occupancy; derived for autophage", side="lower")
+            Prediction(
+                "support",
+                survival.distinct_lower(p, n, shares),
+                "bound",
+                "Distinct symbols where new real records enter every fit, at least.",
+                "Suresh et al. 2024 (branching bound), extended for autophage",
+                side="lower",
+            )
         ]
     return []
 

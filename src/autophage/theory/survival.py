@@ -22,28 +22,35 @@ def iterated(count: int) -> np.ndarray:
     >>> iterated(10)[[1, 4, 9]].round(5).tolist()
     [0.63212, 0.31208, 0.17225]
     """
-    return branching([1.0] * count)
+    g = np.ones(count)
+    for k in range(1, count):
+        g[k] = -np.expm1(-g[k - 1])
+    return g
 
 
-def branching(sizes: Any) -> np.ndarray:
+def branching(sizes: Any, real_shares: Any = 0.0) -> np.ndarray:
     """a_t, shape (G,), with P(lambda_t != 0) = 1 - exp(-lambda a_t) for a Poisson mean refitted to n_0, n_1,
     ... draws:
 
         a_t = n_0 (1 - exp(-(n_1/n_0)(1 - exp(-(n_2/n_1)(...))))),   innermost factor 1;
         a_t = n g_{t+1} for n_t = n.
 
-    Status: exact. Source: Suresh et al. (2024) for constant sizes; schedules derived for autophage.
+    With real shares r_t (one number or (G,), entry 0 ignored), a share of every later set is fresh draws of
+    the true law: y_t = n_t, y_k = n_k (1 - exp(-(1 - r_{k+1}) y_{k+1} / n_k)), a_t = y_0 + sum_{k=1}^{t} r_k
+    y_k. Status: exact. Source: Suresh et al. (2024) for constant sizes; schedules and shares derived for
+    autophage.
     """
     n = sizes_course(sizes)
-    if (n == n[0]).all():  # one backward pass serves every t
-        g = np.ones(len(n))
-        for k in range(1, len(n)):
-            g[k] = -np.expm1(-g[k - 1])
-        return n[0] * g
-    a = n.copy()
-    for k in range(len(n) - 2, -1, -1):
-        a[k + 1 :] = -n[k] * np.expm1(-a[k + 1 :] / n[k])
-    return a
+    share = np.array(np.broadcast_to(np.asarray(real_shares, dtype=np.float64), n.shape))
+    if not ((share[1:] >= 0) & (share[1:] <= 1)).all():
+        raise SpecError("real shares must lie in [0, 1]")
+    share[0] = 1.0
+    total, asked = np.zeros(len(n)), np.full(len(n), np.inf)
+    for k in range(len(n) - 1, -1, -1):
+        y = -n[k] * np.expm1(-asked[k:] / n[k])
+        total[k:] += share[k] * y
+        asked[k:] = (1 - share[k]) * y
+    return total
 
 
 def poisson_survival(mean: float, sizes: Any) -> np.ndarray:
@@ -111,15 +118,18 @@ def bernoulli_bounds(p: float, sizes: Any) -> tuple[np.ndarray, np.ndarray]:
     return 1 - gone, 1 - np.maximum(0.0, 1 - 3 * n[0] * p**2 - 3 * k * p) * gone
 
 
-def distinct_lower(p: Any, sizes: Any) -> np.ndarray:
-    """E(distinct symbols of generation t) >= sum_i [1 - exp(-p_i a_t)], shape (G,), under replace. Status:
-    bound (lower), tight for rare symbols. Source: Suresh et al. (2024); schedules derived for autophage.
+def distinct_lower(p: Any, sizes: Any, real_shares: Any = 0.0) -> np.ndarray:
+    """E(distinct symbols of generation t) >= sum_i [1 - exp(-p_i a_t)], shape (G,), under replace, or with
+    fresh real records (shares as in `branching`, drawn or exact).
+
+    Status: bound (lower), tight for rare symbols: a binomial's Laplace transform lies below the Poisson one.
+    Source: Suresh et al. (2024); schedules and shares derived for autophage.
 
     >>> zipf = 1 / np.arange(1, 201); zipf /= zipf.sum()
     >>> distinct_lower(zipf, [300] * 10)[[0, 4, 9]].round(2).tolist()
     [97.14, 47.2, 30.9]
     """
-    return -np.expm1(-probabilities(p)[:, None] * branching(sizes)).sum(axis=0)
+    return -np.expm1(-probabilities(p)[:, None] * branching(sizes, real_shares)).sum(axis=0)
 
 
 def distinct_exact(p: Any, n: int, generations: int) -> np.ndarray:
