@@ -1,6 +1,6 @@
 """Named random streams.
 
-A `Key` is a path of names below a seed: `Key(seed=0, path=("block", 2, "generation", 5, "main", "fit"))`. Its stream
+A `Key` is a path of names below a seed: `Key(0) / "block" / 2 / "generation" / 5 / "main" / "fit"`. Its stream
 depends on nothing but that path, so a result does not depend on how much work came before it, on the number
 of workers, or on an interruption. One key feeds one vectorised call whose first axis is the replicate: numpy
 fills arrays in C order, hence replicate r does not depend on how many replicates follow it.
@@ -31,6 +31,12 @@ class _Digest(ISeedSequence):
         return np.frombuffer(self.digest, dtype=dtype)[:n_words]
 
 
+def _escaped(name: object) -> str:
+    # No two paths may run together: Key / "a/b" is not Key / "a" / "b".
+    text = str(name)
+    return text.replace("%", "%25").replace("/", "%2F") if "/" in text or "%" in text else text
+
+
 class Key:
     """The name of a random stream.
 
@@ -44,31 +50,31 @@ class Key:
     True
     """
 
-    __slots__ = ("path", "seed")
+    __slots__ = ("name",)
 
     def __init__(self, seed: int, path: tuple[str | int, ...] = ()) -> None:
-        self.seed = seed
-        self.path = path
+        self.name = "/".join([str(int(seed)), *map(_escaped, path)])
 
     def __truediv__(self, name: str | int | tuple[str | int, ...]) -> Key:
-        return Key(self.seed, self.path + (name if type(name) is tuple else (name,)))  # type: ignore[operator]
+        child = object.__new__(Key)
+        if type(name) is tuple:
+            child.name = "/".join([self.name, *map(_escaped, name)])
+        else:
+            child.name = f"{self.name}/{_escaped(name)}"
+        return child
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self.digest() == other.digest()
+        return isinstance(other, Key) and self.name == other.name
 
     def __hash__(self) -> int:
-        return hash(self.digest())
+        return hash(self.name)
 
     def __repr__(self) -> str:
-        return f"Key({self.seed}, {self.path!r})"
-
-    def __reduce__(self) -> tuple:
-        return Key, (self.seed, self.path)
+        return f"Key({self.name!r})"
 
     def digest(self) -> bytes:
-        """32 bytes that only this path has; names are escaped so that no two paths run together."""
-        names = "/".join([str(p).replace("%", "%25").replace("/", "%2F") for p in self.path])
-        return hashlib.blake2b(f"autophage/{self.seed}/{names}".encode(), digest_size=32).digest()
+        """32 bytes that only this path has."""
+        return hashlib.blake2b(self.name.encode(), digest_size=32).digest()
 
     def generator(self) -> np.random.Generator:
         """A fresh numpy generator at the start of this stream."""

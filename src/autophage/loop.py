@@ -178,6 +178,26 @@ class Loop:
         piles = {name: self._grown(name, state, drawn) for name in self.agents}
         return State(block, t + 1, models, piles, self._absorbed(state, models)), done
 
+    def leaps(self) -> bool:
+        """Whether generations can pass unseen inside the learner: nothing is measured, curated, shared or mixed."""
+        (name, agent), *others = self.agents.items()
+        plain = not (others or self.spec.metrics or agent.treatment or agent.sampling.chosen())
+        if not plain or self.paths[name] != "statistics" or self.spec.generations < 2:
+            return False
+        plan = self.plan(name, 1)
+        return plan is not None and len(plan.rows) == 1 and plan.rows[0].origin == "synthetic" and not agent.workflow.pooled
+
+    def leap(self, state: State) -> State:
+        """To the last generation at once, from a state that has done at least one; the same numbers as `step` gives."""
+        (name, agent), last = next(iter(self.agents.items())), self.spec.generations - 1
+        here, newest = self.key(state.block) / "generation", state.generation - 1
+        counts = [self.plan(name, t + 1).new for t in range(newest, last)]  # type: ignore[union-attr]
+        keys = [here / t / name / "sample" for t in range(newest, last)]
+        frozen = state.absorbed.get(name, np.full(state.block.replicates, -1))
+        model, frozen = agent.learner.chain(state.models[name], counts, keys, frozen, state.generation)
+        absorbed = {name: frozen} if (frozen >= 0).any() else {}
+        return replace(state, generation=last + 1, models={name: model}, absorbed=absorbed)
+
     def resumed(
         self,
         block: Block,

@@ -160,6 +160,25 @@ class SufficientLearner(Learner):
         """The statistics of n new records (n a number, or one per replicate) of each replicate's model."""
         raise NotImplementedError(f"{type(self).__name__} has no closed law of the refit")
 
+    def resample(self, model: Model, n: int, key: Key) -> Any:
+        """The statistics of n new records that are really drawn. Override where that can be done without keeping them."""
+        return self.summarize(model.sample(n, key=key))
+
+    def chain(
+        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+    ) -> tuple[Model, np.ndarray]:
+        """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of the last
+        model, nothing looked at in between. `absorbed` (R,) holds the generation in which a replicate froze, or -1."""
+        for generation, (n, key) in enumerate(zip(counts, keys, strict=True), first):
+            after = self.estimate(self.refit(model, n, key))
+            if (absorbed >= 0).any():
+                after = after.frozen(absorbed >= 0, model)
+            stuck = after.absorbed()
+            if stuck is not None:
+                absorbed = np.where((absorbed < 0) & stuck, generation, absorbed)
+            model = after
+        return model, absorbed
+
     def law(self, truth: Model | None) -> Model | None:
         """The true law as a model of this family, if it is one, else None."""
         return None

@@ -249,7 +249,7 @@ class Summaries:
     def _drawn(self, model: Model, n: Any, key: Key) -> Any:
         if self.exact:
             return self.learner.refit(model, n, key)
-        return self.learner.summarize(model.sample(n, key=key / "sample"))
+        return self.learner.resample(model, n, key / "sample")
 
     def _merged(self, model: Model, new: Any, reals: Any, key: Key) -> Any:
         """Statistics of `new` samples and `reals` fresh real records together."""

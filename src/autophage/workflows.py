@@ -28,7 +28,7 @@ class Row:
     """Records of one origin in a training set.
 
     `real` is batch 0, `fresh` new real draws, `synthetic` the batches of generations first..last. `count` is how many
-    (None: all of them); with share, each record of the set is of this row with that probability.
+    (None: all of them; of the real set the first, or with `anew` others each time); with share, each record of the set is of this row with that probability.
     """
 
     origin: Literal["real", "fresh", "synthetic"]
@@ -36,6 +36,7 @@ class Row:
     last: int = 0
     count: int | None = None
     share: float | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,6 @@ class Workflow(ABC):
 
     pooled: ClassVar[bool] = False
     """Every batch stays in the training set for ever, so that running sums can stand for them."""
-    partial: ClassVar[bool] = False
-    """Takes part of a batch, which only records can give."""
 
     def start_size(self, available: int | None) -> int:
         """Real records of generation 0; `available` is the size of a finite source's training part."""
@@ -133,8 +132,6 @@ class Accumulate(Workflow):
 @dataclass(frozen=True, kw_only=True)
 class AccumulateSubsample(Workflow):
     """The pile grows, but each fit sees a uniform subsample of fixed size (Kazdan et al. 2024)."""
-
-    partial: ClassVar[bool] = True
 
     def plan(self, t: int, real: int) -> Plan:
         n = self.records_at(t, real)
@@ -229,8 +226,6 @@ class KeepReal(Workflow):
     """A training set of constant size: a share of it original real records, drawn anew each generation, the rest samples of
     the newest model (Shumailov et al. 2024, who keep 10 %)."""
 
-    partial: ClassVar[bool] = True
-
     real_share: Schedule = 0.1
     """The share of real records, in [0, 1]."""
 
@@ -239,7 +234,7 @@ class KeepReal(Workflow):
         kept = ceil(share_at(self.real_share, t, "workflow.real_share") * n)
         if kept > real:
             raise SpecError(f"workflow.real_share asks for {kept} real records at t = {t} but generation 0 has {real}")
-        return Plan(t, (Row("real", count=kept), Row("synthetic", t - 1, t - 1, n - kept)), n - kept)
+        return Plan(t, (Row("real", count=kept, anew=True), Row("synthetic", t - 1, t - 1, n - kept)), n - kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +259,15 @@ class Fresh(Workflow):
             return Plan(t, (Row("fresh", count=fresh), Row("synthetic", t - 1, t - 1, n - fresh)), n - fresh)
         rows = (Row("fresh", count=n, share=share), Row("synthetic", t - 1, t - 1, n, share=1 - share))
         return Plan(t, rows, n, draw="mixture", size=n)
+
+
+def takes_parts(plan: Plan, real: int) -> bool:
+    """Whether a plan takes part of a batch, which only records can give, not their statistics."""
+    return plan.draw == "subsample" or any(
+        row.count is not None
+        and ((row.origin == "real" and row.count != real) or (row.origin == "synthetic" and row.last > row.first))
+        for row in plan.rows
+    )
 
 
 def shares(plan: Plan, sizes: Sequence[float]) -> tuple[np.ndarray, float]:

@@ -19,18 +19,24 @@ from autophage.keys import Key
 from autophage.parts import Model, Sampling, SufficientLearner
 from autophage.samples import Batch, Samples
 
+CACHED = 1 << 15
+"""Numbers that are drawn and summed up before the next are: a quarter of a megabyte."""
 SMALLEST_SCALE = float(np.exp(-350.0))
 """A variance below exp(-700) is a point mass: the chain is frozen there, before it underflows to a false zero."""
 
 
 class GaussianStatistics(NamedTuple):
-    """count (scalar or (R,)), mean (R, d), and the scatter about it: `root` (R, d, m) with scatter = root root',
-    or, for diagonal and one-dimensional models, `squares` (R, d)."""
+    """count (scalar or (R,)), mean (R, d), and the scatter about it: `scatter` (R, d, d), or (R, d) its diagonal for
+    diagonal and one-dimensional models; or a square root of it, `root` (R, d, m), where one is at hand."""
 
     count: Any
     mean: np.ndarray
-    root: np.ndarray | None
-    squares: np.ndarray | None
+    scatter: np.ndarray | None
+    root: np.ndarray | None = None
+
+    def full(self) -> np.ndarray:
+        """The scatter, from its root if need be."""
+        return self.root @ np.swapaxes(self.root, 1, 2) if self.scatter is None else self.scatter
 
 
 class GaussianModel(Model):
@@ -78,13 +84,17 @@ class GaussianModel(Model):
         return np.abs(np.diagonal(np.linalg.qr(np.swapaxes(self.factor, 1, 2), mode="r"), axis1=1, axis2=2))
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Batch:
-        z = key.generator().standard_normal((self.replicates, n, self.dim))
+        return Batch.of(self.drawn(n, key.generator()))
+
+    def drawn(self, n: int, stream: np.random.Generator) -> np.ndarray:
+        """(R, n, d) records from a stream."""
+        z = stream.standard_normal((self.replicates, n, self.dim))
         if self.scale is not None:
             z *= self.scale[:, None, :]
         else:
             z = z @ np.swapaxes(self.factor, 1, 2)
         z += self.mean[:, None, :]
-        return Batch.of(z)
+        return z
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """(R, n) for records x (n, d) shared by all replicates, or (R, n, d)."""
@@ -115,8 +125,6 @@ class GaussianModel(Model):
             if self.scale.min() > SMALLEST_SCALE:
                 return None
             return (self.scale <= SMALLEST_SCALE).any(axis=1)
-        if not np.isfinite(self.factor).all():
-            return None
         low = np.abs(self._diagonal()).min(axis=1) <= SMALLEST_SCALE
         return low if low.any() else None
 
@@ -180,17 +188,32 @@ class Gaussian(SufficientLearner):
         first = x[:, 0]
         if d == 1:
             moved = x[..., 0] - first
-            shift = np.einsum("rn->r", moved) / n
+            shift = moved.sum(axis=1) / n
             squares = np.einsum("rn,rn->r", moved, moved) - n * shift**2
-            return GaussianStatistics(n, first + shift[:, None], None, np.maximum(squares, 0.0)[:, None])
+            return GaussianStatistics(n, first + shift[:, None], np.maximum(squares, 0.0)[:, None])
         moved = x - first[:, None]
-        shift = moved.mean(axis=1)
+        shift = np.einsum("rnd->rd", moved) / n
         moved -= shift[:, None]
         if self._diagonal_only(d):
-            return GaussianStatistics(n, first + shift, None, np.einsum("rnd,rnd->rd", moved, moved))
-        # n > d: the scatter's own root keeps what is stored small. n <= d: the centred records are the root.
-        root = np.swapaxes(moved, 1, 2) if n <= d else _root(np.swapaxes(moved, 1, 2) @ moved)
-        return GaussianStatistics(n, first + shift, root, None)
+            return GaussianStatistics(n, first + shift, np.einsum("rnd,rnd->rd", moved, moved))
+        return GaussianStatistics(n, first + shift, np.swapaxes(moved, 1, 2) @ moved)
+
+    def resample(self, model: Model, n: int, key: Key) -> GaussianStatistics:
+        """As `summarize(model.sample(n))`, a few replicates at a time: the records never leave the cache."""
+        assert isinstance(model, GaussianModel)
+        stream = key.generator()
+        R, d = model.mean.shape
+        step = max(1, CACHED // (n * d))
+        parts = []
+        for low in range(0, R, step):
+            some = slice(low, low + step)
+            piece = GaussianModel(
+                model.mean[some],
+                None if model.factor is None else model.factor[some],
+                None if model.scale is None else model.scale[some],
+            )
+            parts.append(self.summarize(Batch.of(piece.drawn(n, stream))))
+        return GaussianStatistics(n, *(np.concatenate([p[i] for p in parts]) for i in (1, 2)))
 
     def _diagonal_only(self, dim: int) -> bool:
         return dim == 1 or self.covariance != "full"
@@ -206,7 +229,7 @@ class Gaussian(SufficientLearner):
             z /= np.sqrt(safe) if count.ndim == 0 else np.sqrt(safe)[:, None]
             z += model.mean
             if self.covariance == "known":
-                return GaussianStatistics(n, z, None, np.zeros((R, d)))
+                return GaussianStatistics(n, z, np.zeros((R, d)))
             half = 0.5 * np.maximum(count - 1, 0)
             chi = (key / "scatter").generator().standard_gamma(
                 float(half) if count.ndim == 0 else half[:, None], (R, d)
@@ -214,13 +237,13 @@ class Gaussian(SufficientLearner):
             chi *= 2.0
             chi *= model.scale
             chi *= model.scale
-            return GaussianStatistics(n, z, None, chi)
+            return GaussianStatistics(n, z, chi)
         factor = model.factor if model.factor is not None else model.scale[:, :, None] * np.eye(d)
         mean = model.mean + np.einsum("rij,rj->ri", factor, z) / np.sqrt(safe).reshape(-1, 1)
         root = factor @ self._bartlett(R, d, count, key)
         if self._diagonal_only(d):
-            return GaussianStatistics(n, mean, None, np.einsum("rij,rij->ri", root, root))
-        return GaussianStatistics(n, mean, root, None)
+            return GaussianStatistics(n, mean, np.einsum("rij,rij->ri", root, root))
+        return GaussianStatistics(n, mean, None, root)
 
     @staticmethod
     def _bartlett(R: int, d: int, count: np.ndarray, key: Key) -> np.ndarray:
@@ -249,16 +272,14 @@ class Gaussian(SufficientLearner):
         shift = sum(c * (s.mean - origin) for c, s in zip(counts, statistics, strict=True)) / safe
         mean = origin + shift
         count = sum(np.asarray(s.count) for s in statistics)
-        if statistics[0].squares is not None:
-            squares = sum(
-                s.squares + c * (s.mean - mean) ** 2 for c, s in zip(counts, statistics, strict=True)
-            )
-            return GaussianStatistics(count, mean, None, squares)
         scatter: Any = 0.0
         for c, s in zip(counts, statistics, strict=True):
             gap = s.mean - mean
-            scatter = scatter + s.root @ np.swapaxes(s.root, 1, 2) + c[..., None] * gap[:, :, None] * gap[:, None, :]
-        return GaussianStatistics(count, mean, _root(scatter), None)
+            if statistics[0].scatter is not None and statistics[0].scatter.ndim == 2:
+                scatter = scatter + s.scatter + c * gap**2
+            else:
+                scatter = scatter + s.full() + c[..., None] * gap[:, :, None] * gap[:, None, :]
+        return GaussianStatistics(count, mean, scatter)
 
     def estimate(self, statistics: GaussianStatistics, *, start: Model | None = None) -> GaussianModel:
         count = np.asarray(statistics.count)
@@ -268,17 +289,43 @@ class Gaussian(SufficientLearner):
         if self.covariance == "known":
             scale = np.sqrt(1.0 if self.known_variance is None else self.known_variance)
             return GaussianModel(mean, scale=np.broadcast_to(scale, mean.shape))
-        divisor = count - self.ddof if count.ndim == 0 else (count - self.ddof)[:, None]
-        if statistics.squares is not None:
-            variances = statistics.squares / divisor
+        divisor = count - self.ddof
+        if statistics.scatter is not None and statistics.scatter.ndim == 2:
+            variances = statistics.scatter / (divisor if count.ndim == 0 else divisor[:, None])
             if self.ridge:
                 variances += self.ridge
             return GaussianModel(mean, scale=np.sqrt(variances, out=variances))
-        factor = statistics.root / np.sqrt(divisor if count.ndim == 0 else divisor[..., None])
-        if self.ridge or factor.shape[2] != factor.shape[1]:
-            scatter = factor @ np.swapaxes(factor, 1, 2)
-            factor = _root(scatter + self.ridge * np.eye(factor.shape[1]))
-        return GaussianModel(mean, factor=factor)
+        wide = divisor if count.ndim == 0 else divisor[:, None, None]
+        if statistics.root is not None and not self.ridge:
+            return GaussianModel(mean, factor=statistics.root / np.sqrt(wide))
+        return GaussianModel(mean, factor=_root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1])))
+
+    def chain(
+        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+    ) -> tuple[Model, np.ndarray]:
+        assert isinstance(model, GaussianModel)
+        if model.scale is None or model.dim > 1 or self.ridge or self.covariance == "known" or (absorbed >= 0).any():
+            return super().chain(model, counts, keys, absorbed, first)
+        # The same numbers as refit and estimate, in place: at a thousand replicates the interpreter is the cost.
+        mean, scale = model.mean.copy(), model.scale.copy()
+        for i, (n, key) in enumerate(zip(counts, keys, strict=True)):
+            if n <= self.ddof:
+                raise FitFailed(f"a Gaussian needs more than {self.ddof} records, got {n}")
+            z = (key / "mean").generator().standard_normal(mean.shape)
+            z *= scale
+            z /= np.sqrt(n)
+            chi = (key / "scatter").generator().standard_gamma(0.5 * max(n - 1, 0), mean.shape)
+            chi *= 2.0
+            chi *= scale
+            chi *= scale
+            chi /= n - self.ddof
+            z += mean
+            after = np.sqrt(chi, out=chi)
+            if after.min() <= SMALLEST_SCALE:
+                before = GaussianModel(mean, scale=scale)
+                return super().chain(before, counts[i:], keys[i:], absorbed, first + i)
+            mean, scale = z, after
+        return GaussianModel(mean, scale=scale), absorbed
 
     def law(self, truth: Model | None) -> Model | None:
         if not isinstance(truth, GaussianModel):
