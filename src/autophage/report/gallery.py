@@ -1,0 +1,245 @@
+"""Samples generation by generation, as pictures that need no script.
+
+Images become PNG montages, clouds and bars small SVG drawings in the page's own colours. All arms share one
+real row and one scale.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from autophage.report.courses import number, spaced
+from autophage.report.page import Arm, Gallery
+
+MOST_COLUMNS = 10
+"""Generations shown side by side."""
+MOST_POINTS = 400
+MOST_BARS = 160
+MOST_ROWS = 6
+SIDE = 100
+"""Width and height of a cloud's or bar chart's drawing, in its own units."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One generation of one arm: a picture (`data:` address), a drawing (SVG text) or a table's rows."""
+
+    name: str
+    alt: str
+    picture: str = ""
+    drawing: str = ""
+    rows: Sequence[Sequence[str]] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The cells of one arm, or of the real records (`key` None)."""
+
+    title: str
+    key: int | None
+    cells: tuple[Cell, ...]
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A gallery as the page lays it out: strips of one kind."""
+
+    kind: str
+    strips: tuple[Strip, ...]
+    caption: str
+
+
+def layout(arms: Sequence[Arm]) -> list[Shown]:
+    """The galleries of all arms, grouped by kind."""
+    kinds = list(dict.fromkeys(arm.gallery.kind for arm in arms if arm.gallery is not None))
+    return [_shown(kind, arms) for kind in kinds]
+
+
+def columns(gallery: Gallery) -> np.ndarray:
+    """Which positions of a gallery are shown."""
+    return spaced(len(gallery.generations), MOST_COLUMNS)
+
+
+def as_bytes(images: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Images as bytes, the ends of the value range black and white; NaN is black."""
+    low, high = value_range
+    scaled = (np.nan_to_num(np.asarray(images, dtype=np.float64), nan=low) - low) / ((high - low) or 1.0)
+    return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
+
+
+def image_range(gallery: Gallery) -> tuple[float, float]:
+    """The values drawn black and white."""
+    if gallery.value_range is not None:
+        return gallery.value_range
+    shown = np.asarray(gallery.samples if gallery.real is None else gallery.real)
+    if shown.dtype == np.uint8:
+        return 0.0, 255.0
+    shown = shown[np.isfinite(shown)]
+    return (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
+
+
+def montage(images: np.ndarray) -> np.ndarray:
+    """Images (n, h, w[, 3]) of bytes in a block of a few columns, enlarged without smoothing: RGBA bytes."""
+    across, count = block(images.shape[1:3])
+    images = images[:count]
+    rows = -(-len(images) // across)
+    height, width = images.shape[1:3]
+    scale = max(1, round(72 / width))
+    gap = max(3, scale)
+    sheet = np.zeros(
+        (rows * (height * scale + gap) - gap, across * (width * scale + gap) - gap, 4), dtype=np.uint8
+    )
+    for i, image in enumerate(images):
+        big = image.repeat(scale, axis=0).repeat(scale, axis=1)
+        top, left = (i // across) * (height * scale + gap), (i % across) * (width * scale + gap)
+        cell = sheet[top : top + height * scale, left : left + width * scale]
+        cell[..., :3] = big if big.ndim == 3 else big[..., None]
+        cell[..., 3] = 255
+    return sheet
+
+
+def block(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Columns of a montage, and images in it: fewer of large ones."""
+    return (3, 12) if max(shape) <= 32 else (2, 6)
+
+
+def limits(arms: Sequence[Arm]) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the shared view of all clouds: nearly all real and generated points."""
+    clouds = [a.gallery for a in arms if a.gallery is not None and a.gallery.kind == "clouds"]
+    parts = [
+        np.asarray(x, dtype=np.float64).reshape(-1, 2) for c in clouds for x in (c.real,) if x is not None
+    ]
+    parts += [np.asarray(c.samples, dtype=np.float64)[columns(c)].reshape(-1, 2) for c in clouds]
+    found = []
+    for points in parts:
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points):
+            found.append(np.quantile(points, [0.005, 0.995], axis=0))
+    if not found:
+        return np.full(2, -1.0), np.full(2, 1.0)
+    low = np.min([f[0] for f in found], axis=0)
+    high = np.max([f[1] for f in found], axis=0)
+    margin = np.where(high > low, 0.08 * (high - low), 1.0)
+    return low - margin, high + margin
+
+
+def ranked(gallery: Gallery) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probabilities (G, K') and the truth (K',): beyond `MOST_BARS` symbols, neighbours summed."""
+    p = np.nan_to_num(np.asarray(gallery.samples, dtype=np.float64))
+    truth = None if gallery.real is None else np.nan_to_num(np.asarray(gallery.real, dtype=np.float64))
+    if p.shape[1] > MOST_BARS:
+        edges = np.linspace(0, p.shape[1], MOST_BARS + 1).astype(int)[:-1]
+        p = np.add.reduceat(p, edges, axis=1)
+        truth = None if truth is None else np.add.reduceat(truth, edges)
+    return p, truth
+
+
+def tallest(arms: Sequence[Arm]) -> float:
+    """The top of the shared scale of all bars."""
+    top = 0.0
+    for arm in arms:
+        if arm.gallery is not None and arm.gallery.kind == "bars":
+            p, truth = ranked(arm.gallery)
+            top = max(top, float(p.max()), 0.0 if truth is None else float(truth.max()))
+    return top or 1.0
+
+
+def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
+    pairs = [(n, arm, arm.gallery) for n, arm in enumerate(arms) if arm.gallery is not None]
+    pairs = [(n, arm, g) for n, arm, g in pairs if g.kind == kind]
+    captions = dict.fromkeys(g.caption for _, _, g in pairs if g.caption)
+    if kind == "clouds":
+        captions["The real records lie behind each cloud in grey."] = None
+    if kind == "bars":
+        captions["The line is the truth."] = None
+    strips = []
+    first = pairs[0][2]
+    if first.real is not None and kind == "images":
+        strips.append(Strip("Real", None, _real_blocks(first, len(columns(first)))))
+    if first.real is not None and kind == "table":
+        rows = _texts(first.real)
+        strips.append(Strip("Real", None, (Cell("real", "real rows", rows=rows),), tuple(first.columns)))
+    view = limits(arms) if kind == "clouds" else tallest(arms) if kind == "bars" else None
+    for n, arm, gallery in pairs:
+        shown = list(columns(gallery))
+        if kind == "table":
+            shown = [shown[i] for i in spaced(len(shown), 3)]
+        cells = tuple(_cell(gallery, i, arm.name, view) for i in shown)
+        strips.append(Strip(arm.name, n, cells, tuple(gallery.columns) if kind == "table" else ()))
+    return Shown(kind, tuple(strips), " ".join(captions))
+
+
+def _real_blocks(gallery: Gallery, most: int) -> tuple[Cell, ...]:
+    real = as_bytes(np.asarray(gallery.real), image_range(gallery))
+    size = block(real.shape[1:3])[1]
+    blocks = max(1, min(most, len(real) // size))
+    return tuple(
+        Cell("real" if b == 0 else "", "real images", picture=_png(montage(real[b * size : (b + 1) * size])))
+        for b in range(blocks)
+    )
+
+
+def _cell(gallery: Gallery, i: int, arm: str, view: Any) -> Cell:
+    generation = str(gallery.generations[i])
+    alt = f"samples of generation {generation}, {arm}"
+    if gallery.kind == "images":
+        images = as_bytes(np.asarray(gallery.samples[i]), image_range(gallery))
+        return Cell(generation, alt, picture=_png(montage(images)))
+    if gallery.kind == "clouds":
+        return Cell(generation, alt, drawing=_cloud(gallery, i, *view))
+    if gallery.kind == "bars":
+        return Cell(generation, alt, drawing=_bars(gallery, i, view))
+    return Cell(generation, alt, rows=_texts(gallery.samples[i]))
+
+
+def _png(rgba: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _dots(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    """The points inside the view as one SVG path of round dots."""
+    points = np.asarray(points, dtype=np.float64)
+    points = points[np.isfinite(points).all(axis=1)][:MOST_POINTS]
+    unit = (points - low) / (high - low)
+    unit = unit[((unit >= 0) & (unit <= 1)).all(axis=1)] * SIDE
+    return "".join(f"M{x:.1f} {SIDE - y:.1f}h0" for x, y in unit)
+
+
+def _cloud(gallery: Gallery, i: int, low: np.ndarray, high: np.ndarray) -> str:
+    real = "" if gallery.real is None else f'<path class="was" d="{_dots(gallery.real, low, high)}"/>'
+    return f'{real}<path class="dots" d="{_dots(gallery.samples[i], low, high)}"/>'
+
+
+def _bars(gallery: Gallery, i: int, top: float) -> str:
+    p, truth = ranked(gallery)
+    edges = np.linspace(0, SIDE, p.shape[1] + 1)
+    bars = "".join(
+        f"M{left:.2f} {SIDE}V{SIDE - SIDE * v / top:.2f}H{right:.2f}V{SIDE}Z"
+        for left, right, v in zip(edges[:-1], edges[1:], p[i], strict=True)
+        if v > 0
+    )
+    drawing = f'<path class="bars" d="{bars}"/>'
+    if truth is not None:
+        steps = "".join(
+            f"{'M' if j == 0 else 'L'}{edges[j]:.2f} {SIDE - SIDE * v / top:.2f}H{edges[j + 1]:.2f}"
+            for j, v in enumerate(truth)
+        )
+        drawing += f'<path class="truth" d="{steps}"/>'
+    return drawing
+
+
+def _texts(rows: Sequence[Sequence[object]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(number(float(v)) if isinstance(v, (float, np.floating)) else str(v) for v in row)
+        for row in rows[:MOST_ROWS]
+    )

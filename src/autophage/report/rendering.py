@@ -1,0 +1,295 @@
+"""`report.html`: one file that works offline, the verdict first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup, escape
+
+from autophage.errors import RunError
+from autophage.parts import Prediction
+from autophage.report.courses import Chart, charts, keys, number, spaced, span
+from autophage.report.gallery import layout
+from autophage.report.page import Page
+from autophage.report.vegalite import COLOURS, describe, hover_text, specification
+
+BUNDLES = ("vega", "vega-lite", "vega-embed")
+MOST_ROWS = 60
+"""Generations in the table behind a chart."""
+
+DEFINITIONS = {
+    "D1": "Catastrophic risk",
+    "D2": "Any rise in risk",
+    "D3": "Diverging risk",
+    "D4": "Changed scaling law",
+    "D5": "Collapsing variance",
+    "D6": "Entangled modes",
+    "D7": "Vanishing tails",
+    "D8": "Hallucinated data",
+}
+"""The eight notions of collapse (Schaeffer et al. 2025), for verdicts that come without a name."""
+
+_ICONS = {"yes": "▲", "no": "✓", "undecided": "?"}
+_LINK = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:)\]])")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One chip of the profile."""
+
+    definition: str
+    name: str
+    verdict: str
+    icon: str
+    effect: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Theory:
+    """One row of the theory table."""
+
+    metric: str
+    arms: str
+    claim: str
+    status: str
+    statement: str
+    source: str
+
+
+def render(page: Page) -> str:
+    """The page as HTML: the same text for the same page, whenever it is made."""
+    drawn = charts(page)
+    named = keys(page)
+    single = page.arms[0] if len(page.arms) == 1 else None
+    profile = page.profile or (single.profile if single else None)
+    cards = [_card(n, chart) for n, chart in enumerate(drawn)]
+    readings = [card["reading"] for card in cards]
+    context = {
+        "page": page,
+        "single": single is not None,
+        "keys": [(n % COLOURS, key) for n, key in enumerate(named)],
+        "arm_key": [
+            next(n for n, key in enumerate(named) if key.arm == i) % COLOURS for i in range(len(page.arms))
+        ],
+        "sentence": (profile or {}).get("sentence") or _without(page),
+        "verdicts": _verdicts(profile),
+        "matrix": _matrix(page) if single is None else [],
+        "advice": _advice(page),
+        "charts": cards,
+        "reading": max(readings, key=readings.count, default=""),
+        "undrawn": _undrawn(page, drawn),
+        "bounded": any(c.side for chart in drawn for c in chart.curves),
+        "predicted": any(chart.curves for chart in drawn),
+        "galleries": layout(page.arms),
+        "theories": _theories(page),
+        "specifications": _json([specification(chart) for chart in drawn]),
+        "facts": [(label, value) for label, value in page.facts],
+        "citations": [_linked(text) for text in page.citations],
+        "bundles": [Markup(_bundle(name)) for name in BUNDLES] if drawn else [],
+        "licences": Markup(_asset("LICENSES.txt").replace("<", "&lt;")) if drawn else "",
+    }
+    return _templates().get_template("page.html.j2").render(context)
+
+
+def write(page: Page, path: str | Path) -> Path:
+    """`render(page)` as a file, whole or not at all. Raises `RunError` when it cannot be written."""
+    return write_bytes(render(page).encode("utf-8"), Path(path))
+
+
+def write_bytes(content: bytes, path: Path) -> Path:
+    """A file that appears whole or not at all. Raises `RunError` when it cannot be written."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
+            draft.unlink(missing_ok=True)
+        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
+    return path
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("autophage.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("autophage.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _bundle(name: str) -> str:
+    """A bundle's source, fit to stand between script tags."""
+    source = re.sub(r"\n//# sourceMappingURL=.*\s*$", "\n", _asset(f"{name}.min.js"))
+    return re.sub(r"<(/?(?:script|body|html|head)|!--)", r"\\x3C\1", source, flags=re.IGNORECASE)
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)
+
+
+def _linked(text: str) -> Markup:
+    """A citation with its addresses as links."""
+    parts = _LINK.split(str(text))
+    return Markup("").join(
+        Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(part) if i % 2 else escape(part)
+        for i, part in enumerate(parts)
+    )
+
+
+def _without(page: Page) -> str:
+    if any(arm.profile for arm in page.arms):
+        return page.subtitle or "The arms side by side."
+    return "No verdict was asked of this run."
+
+
+def _verdicts(profile: Mapping[str, Any] | None) -> list[Verdict]:
+    return [_verdict(v) for v in (profile or {}).get("verdicts") or []]
+
+
+def _verdict(v: Mapping[str, Any]) -> Verdict:
+    definition = str(v.get("definition", ""))
+    word = str(v.get("verdict", "undecided"))
+    evidence = v.get("evidence") or ()
+    return Verdict(
+        definition=definition,
+        name=str(v.get("name") or DEFINITIONS.get(definition, "")),
+        verdict=word if word in _ICONS else "undecided",
+        icon=_ICONS.get(word, "?"),
+        effect=_effect(v.get("effect"), v.get("ci95")),
+        evidence=tuple(map(str, [evidence] if isinstance(evidence, str) else evidence)),
+    )
+
+
+def _effect(effect: Any, interval: Any) -> str:
+    if effect is None:
+        return ""
+    text = number(float(effect)) if isinstance(effect, (int, float, np.number)) else str(effect)
+    ends = list(interval) if isinstance(interval, (Sequence, np.ndarray)) else []
+    if len(ends) == 2 and all(e is not None and not np.isnan(e) for e in ends):
+        text += f" [{number(ends[0])}, {number(ends[1])}]"
+    return text
+
+
+def _matrix(page: Page) -> list[tuple[str, str, list[Verdict | None]]]:
+    """Definitions against arms, for a page that compares."""
+    columns = [{v.definition: v for v in _verdicts(arm.profile)} for arm in page.arms]
+    rows = sorted({definition for column in columns for definition in column})
+    return [
+        (d, next(c[d].name for c in columns if d in c), [column.get(d) for column in columns]) for d in rows
+    ]
+
+
+def _advice(page: Page) -> dict[str, Any] | None:
+    """One action: the page's own, else that of the first arm that has one."""
+    arm = None if page.advice else next((a for a in page.arms if a.advice), None)
+    advice = page.advice or (arm.advice if arm else None)
+    if not advice:
+        return None
+    change = advice.get("change")
+    if isinstance(change, Mapping):
+        change = "\n".join(_flat(change))
+    elif isinstance(change, Sequence) and not isinstance(change, str):
+        change = "\n".join(map(str, change))
+    return {
+        "sentence": str(advice.get("sentence", "")),
+        "change": "" if change is None else str(change),
+        "expected": str(advice.get("expected") or ""),
+        "arm": arm.name if arm and len(page.arms) > 1 else "",
+    }
+
+
+def _flat(change: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Nested keys as `--set` takes them: `workflow.kind: mix`."""
+    lines = []
+    for key, value in change.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{key}.")
+        else:
+            lines.append(
+                f"{prefix}{key}: {value if isinstance(value, str) else json.dumps(value, default=str)}"
+            )
+    return lines
+
+
+def _card(n: int, chart: Chart) -> dict[str, Any]:
+    hints = {"lower": "↓ lower is better", "higher": "↑ higher is better"}
+    said = [f"line: {chart.centre}" if chart.band or chart.drawn_lines else "", chart.band]
+    reading = "; ".join(filter(None, [*said, "log scale" if chart.log else ""]))
+    lengths = [s.generation for s in chart.series]
+    generations = np.unique(np.concatenate(lengths))
+    generations = generations[spaced(len(generations), MOST_ROWS)]
+    rows = []
+    for g in generations.tolist():
+        cells = []
+        for s in chart.series:
+            at = np.flatnonzero(s.generation == g)
+            cells.append((hover_text(s, int(at[0])), int(s.count[at[0]])) if len(at) else ("–", 0))
+        theory = [number(c.value[c.generation == g][0]) if g in c.generation else "–" for c in chart.curves]
+        rows.append((g, cells, theory))
+    return {
+        "id": f"chart-{n}",
+        "metric": chart.metric,
+        "title": chart.title,
+        "hint": hints.get(chart.direction, ""),
+        "reading": reading[:1].upper() + reading[1:],
+        "spans": [(s.key % COLOURS, s.label, span(s.centre)) for s in chart.series],
+        "description": describe(chart),
+        "remarks": chart.remarks,
+        "columns": [s.label for s in chart.series],
+        "theory": [c.label for c in chart.curves],
+        "rows": rows,
+    }
+
+
+def _undrawn(page: Page, drawn: Sequence[Chart]) -> list[str]:
+    named = {m for arm in page.arms for m in arm.metrics["metric"].unique().to_list()}
+    return sorted(named - {chart.metric for chart in drawn})
+
+
+def _theories(page: Page) -> list[Theory]:
+    """Every prediction once, with the arms it speaks of."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for arm in page.arms:
+        for p in arm.predictions:
+            row = (p.metric, _claim(p), _status(p), p.statement, p.source)
+            rows.setdefault(row, []).append(arm.name)
+    everyone = {arm.name for arm in page.arms}
+    return [
+        Theory(metric, "" if len(everyone) == 1 else ", ".join(dict.fromkeys(arms)), *rest)
+        for (metric, *rest), arms in rows.items()
+    ]
+
+
+def _claim(p: Prediction) -> str:
+    values = np.atleast_1d(np.asarray(p.values, dtype=np.float64))
+    text = number(values[-1]) if p.quantity in ("threshold", "limit") else span(values)
+    return " ".join(filter(None, [p.quantity.replace("_", " "), text, p.unit]))
+
+
+def _status(p: Prediction) -> str:
+    return f"{p.side} bound" if p.status == "bound" and p.side else p.status
