@@ -159,7 +159,7 @@ def test_a_distant_bound_is_said_and_does_not_squeeze_the_data(page, arm, table)
         page, arm, table, value, [Prediction("loss", np.full(6, 1e4), "bound", "s", "t", side="upper")]
     )
     assert chart.curves == () and chart.domain[1] < 3
-    assert chart.remarks == ("Upper bound runs above this view: 1e4 → 1e4.",)
+    assert chart.remarks == ("Upper bound runs above this view: 10000.",)
 
 
 def test_names_of_curves_stay_inside_and_apart(page, arm, table):
@@ -185,3 +185,13 @@ def test_names_of_curves_stay_inside_and_apart(page, arm, table):
 def test_a_constant_course_has_a_domain(page, arm, table, value):
     low, high = one(page, arm, table, np.full((3, 4), value)).domain
     assert low <= value < high
+
+
+def test_an_interval_of_the_mean_stays_positive_on_a_log_scale(page, arm, table):
+    value = np.array([[1.0, 30.0], [1.0, 0.01], [1.0, 2.0]])
+    chart = one(page, arm, table, value, [Prediction("loss", np.ones(2), "exact", "s", "t")])
+    [course] = chart.series
+    assert chart.log and chart.centre == "mean"
+    assert (course.low > 0).all() and course.low[1] < course.centre[1] < course.high[1]
+    half = stats.t.ppf(0.975, 2) * stats.sem(value[:, 1])
+    np.testing.assert_allclose(np.log(course.high[1] / course.centre[1]), half / value[:, 1].mean())

@@ -135,13 +135,17 @@ def charts(page: Page) -> list[Chart]:
 
 
 def span(values: np.ndarray) -> str:
-    """First and last finite value of a course, as text: `0.031 → 0.42 (×13.5)`."""
+    """First and last finite value of a course, as text.
+
+    >>> span(np.array([0.031, 0.2, 0.42])), span(np.array([6.0, 6.0]))
+    ('0.031 → 0.42 (×13.5)', '6')
+    """
     finite = values[np.isfinite(values)]
     if not len(finite):
         return "–"
     first, last = float(finite[0]), float(finite[-1])
-    if len(finite) == 1:
-        return number(first)
+    if number(first) == number(last):
+        return number(last)
     ratio = last / first if first > 0 and last > 0 else 0
     factor = f" (×{ratio:.3g})" if ratio and not 0.995 < ratio < 1.005 else ""
     return f"{number(first)} → {number(last)}{factor}"
@@ -150,19 +154,26 @@ def span(values: np.ndarray) -> str:
 def number(x: float | None, digits: int = 4) -> str:
     """A number for people: four significant digits, words for what is not finite.
 
-    >>> number(0.000123456), number(float("inf")), number(None), number(12345678.0), number(-2.5)
-    ('0.0001235', 'infinite', '–', '1.235e7', '−2.5')
+    >>> number(0.000123456), number(51234.5), number(12345678.0), number(-2.50), number(3e-9)
+    ('0.0001235', '51234', '1.235e7', '−2.5', '3e−9')
+    >>> number(0.0), number(100.0), number(float("inf")), number(None)
+    ('0', '100', 'infinite', '–')
     """
     if x is None or np.isnan(x):
         return "–"
     if np.isinf(x):
         return "infinite" if x > 0 else "−infinite"
-    text = f"{x:.{digits}g}" if x == 0 or 1e-5 < abs(x) < 1e5 else f"{x:.{digits - 1}e}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        text = f"{mantissa}e{int(exponent)}"
+    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if x == 0 or -5 < power < 6:
+        text = _trimmed(f"{x:.{max(0, digits - 1 - power)}f}")
+    else:
+        text = f"{_trimmed(mantissa)}e{power}"
     return text.replace("-", "−")
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def spaced(count: int, most: int) -> np.ndarray:
@@ -304,6 +315,8 @@ def _series(number: int, label: str, grid: _Grid, centre: Centre, log: bool) -> 
             low, high = (np.exp(bound) for bound in _interval(np.log(value), count))
         else:
             low, high = _interval(value, count)
+            if log:  # the same interval to first order, and never below zero
+                low, high = middle * np.exp(low / middle - 1), middle * np.exp(high / middle - 1)
     few = 1 < replicates <= MOST_LINES
     return Series(
         key=number,

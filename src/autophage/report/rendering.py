@@ -162,9 +162,7 @@ def _linked(text: str) -> Markup:
 
 
 def _without(page: Page) -> str:
-    if any(arm.profile for arm in page.arms):
-        return page.subtitle or "The arms side by side."
-    return "No verdict was asked of this run."
+    return "" if any(arm.profile for arm in page.arms) else "No verdict was asked of this run."
 
 
 def _verdicts(profile: Mapping[str, Any] | None) -> list[Verdict]:
