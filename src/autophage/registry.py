@@ -36,7 +36,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "bernoulli": ("autophage.learners.bernoulli:Bernoulli", "a frequency; exact law of the refit"),
         "poisson": ("autophage.learners.poisson:Poisson", "a rate; exact law of the refit"),
         "exponential": ("autophage.learners.exponential:Exponential", "a mean; exact law of the refit"),
-        "kde": ("autophage.learners.kde:Kde", "a Gaussian kernel on every record"),
+        "kde": ("autophage.learners.kde:KDE", "a Gaussian kernel on every record"),
         "gaussian_mixture": ("autophage.learners.gaussian_mixture:GaussianMixture", "a Gaussian mixture by EM"),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),

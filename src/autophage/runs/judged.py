@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autophage import registry
 from autophage.errors import DataError
 from autophage.schedules import at
@@ -28,11 +30,9 @@ def judged(run: Run, agent: str | None = None) -> Profile:
             regime=regime,
             bounds=bound,
         )
-    except DataError:
+    except DataError as error:
         # Too little came out to be a course: everything stays open.
-        import numpy as np
-
-        course = Course(generations=np.arange(max(run.spec.generations, 2)))
+        course = Course(generations=np.arange(max(run.spec.generations, 3)), notes=(str(error),))
     return judge(course, status=status(run, name))
 
 

@@ -56,7 +56,7 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     return Setting(
         generations=G,
         data_kind=registry.kind_of("data", source),
-        data=_known_law(source, fixed=not source.unlimited),
+        data=_known_law(source, real),
         learner_kind=registry.kind_of("learner", learner),
         ddof=getattr(learner, "ddof", 0),
         covariance=getattr(learner, "covariance", "full"),
@@ -98,13 +98,13 @@ def _constant_ratio(workflow: Workflow) -> float | None:
     return float(ratio) if isinstance(ratio, int | float) else None
 
 
-def _known_law(source: Any, fixed: bool) -> dict[str, Any]:
-    """The real law's moments or probabilities; of a finite set, its own."""
-    if fixed:
+def _known_law(source: Any, real: int) -> dict[str, Any]:
+    """The real law's moments or probabilities; of a finite set, those of the records generation 0 is fitted to."""
+    if not source.unlimited:
+        train = source.train()[:real]
         if source.domain == "symbols":
-            x = source.train().x
-            return {"probabilities": np.bincount(x.astype(int), minlength=source.dim) / len(x)}
-        flat = source.train().flat()
+            return {"probabilities": np.bincount(train.x.astype(int), minlength=source.dim) / real}
+        flat = train.flat()
         return {"mean": flat.mean(axis=0), "cov": np.atleast_2d(np.cov(flat.T, bias=True))}
     truth = source.truth
     if truth is None:
