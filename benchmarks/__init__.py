@@ -1,0 +1,1 @@
+"""Speed, each figure as a ratio against a named reference in the same process, one thread."""

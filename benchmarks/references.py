@@ -1,0 +1,55 @@
+"""What a script of this field does: one replicate after the other in plain numpy, nothing measured on the way.
+
+These loops are the yardstick. They are meant to be literal, not fast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def gaussian(rng: np.random.Generator, generations: int, n: int) -> float:
+    """One replicate of a one-dimensional Gaussian replace loop."""
+    m, s = 0.0, 1.0
+    for _ in range(generations):
+        x = rng.normal(m, s, n)
+        m, s = x.mean(), x.std()
+    return s
+
+
+def gaussian_accumulate(rng: np.random.Generator, generations: int, n: int) -> float:
+    """One replicate that keeps everything."""
+    pile = rng.normal(0.0, 1.0, n)
+    for _ in range(generations - 1):
+        pile = np.concatenate([pile, rng.normal(pile.mean(), pile.std(), n)])
+    return pile.std()
+
+
+def gaussian_vectors(rng: np.random.Generator, generations: int, n: int, d: int) -> np.ndarray:
+    """One replicate in d dimensions, full covariance."""
+    m, c = np.zeros(d), np.eye(d)
+    for _ in range(generations):
+        x = rng.multivariate_normal(m, c, n)
+        m, c = x.mean(axis=0), np.cov(x.T)
+    return c
+
+
+def categorical(rng: np.random.Generator, generations: int, n: int, p: np.ndarray) -> np.ndarray:
+    """One replicate of a categorical replace loop."""
+    for _ in range(generations):
+        p = rng.multinomial(n, p) / n
+    return p
+
+
+def kde(
+    rng: np.random.Generator, generations: int, n: int, h: float, points: np.ndarray, keep: bool
+) -> np.ndarray:
+    """One replicate of a kernel density loop with its log-likelihood on `points` in every generation."""
+    pile = rng.normal(0.0, 1.0, n)
+    course = np.empty(generations)
+    for t in range(generations):
+        kernels = np.exp(-0.5 * ((points[:, None] - pile) / h) ** 2) / (h * np.sqrt(2 * np.pi))
+        course[t] = np.log(kernels.mean(axis=1)).mean()
+        new = rng.choice(pile, n) + h * rng.normal(size=n)
+        pile = np.concatenate([pile, new]) if keep else new
+    return course
