@@ -9,6 +9,7 @@ from autophage import registry
 from autophage.errors import SpecError
 from autophage.piles import planned_fresh
 from autophage.spec import Spec
+from autophage.workflows import takes_parts
 
 
 def check(spec: Spec, real: Mapping[str, int]) -> list[str]:
@@ -19,9 +20,8 @@ def check(spec: Spec, real: Mapping[str, int]) -> list[str]:
         _learner(spec, agent, where)
         warnings += agent.workflow.check(spec.generations, real[name])
         _sizes(spec, agent, real[name], where)
-        if agent.curation and agent.sampling is None:
-            raise SpecError(f"{where}curation needs sampling")
         _fresh(spec, agent, real[name], where)
+        _statistics(spec, name, agent, real[name], where)
     batched = {bool(getattr(a.learner, "batched", False)) for a in spec.agents.values()}
     if len(batched) > 1:
         names = {n: registry.kind_of("learner", a.learner) for n, a in spec.agents.items()}
@@ -110,6 +110,24 @@ def _fresh(spec: Spec, agent: Any, real: int, where: str) -> None:
             f"{where}workflow asks for up to {needed} fresh real records over {spec.generations} generations but the data "
             f"has {left} beyond the {real} of generation 0; set workflow.initial_size lower or workflow.reuse: true"
         )
+
+
+def _statistics(spec: Spec, name: str, agent: Any, real: int, where: str) -> None:
+    """`path: statistics` said outright is refused where only records will do, not passed over."""
+    if getattr(agent.learner, "path", "auto") != "statistics":
+        return
+    kind = registry.kind_of("workflow", agent.workflow)
+    if not getattr(agent.learner, "has_law", True):
+        reason = "its refit has no closed law with these settings"
+    elif agent.curation:
+        reason = "curation works on records"
+    elif any(takes_parts(agent.workflow.plan(t, real), real) for t in range(1, spec.generations)):
+        reason = f"workflow {kind} takes part of a batch, which only records can give"
+    elif any((f.from_ == name) != (f.to == name) for f in spec.feeds):
+        reason = "agents feed each other records"
+    else:
+        return
+    raise SpecError(f"{where}learner.path is `statistics` but {reason}; take `auto` or `samples`")
 
 
 def _metrics(spec: Spec) -> None:

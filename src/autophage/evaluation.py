@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autophage.errors import SpecError
+from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.parts import Model
 from autophage.samples import Batch, Samples
@@ -39,7 +39,13 @@ class Evaluation:
         """The evaluation draw of replicate r, never reused for training."""
         if self._drawn is None:
             n = self._loop.spec.evaluation_size or len(self.source.reference())
-            self._drawn = self._sampler.sample(n, key=self.key / "draw")
+            drawn = self._sampler.sample(n, key=self.key / "draw")
+            if len(drawn) < n:
+                raise FitFailed(f"the model of {self.agent} gave {len(drawn)} records for evaluation, {n} were asked for")
+            x = np.asarray(drawn.x)
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                raise FitFailed("the model's samples are not finite")
+            self._drawn = drawn
         return self._drawn.replicate(r) if isinstance(self._drawn, Batch) else self._drawn
 
     def reference(self, r: int, against: str = "reference") -> Samples:

@@ -112,7 +112,8 @@ class Loop:
         if not self.batched:
             return "records"
         own = all(f.from_ == name and f.to == name for f in self.spec.feeds if name in (f.from_, f.to))
-        parts = self.spec.generations > 1 and takes_parts(agent.workflow.plan(1, self.real[name]), self.real[name])
+        plans = (self.plan(name, t) for t in range(1, self.spec.generations))
+        parts = any(takes_parts(plan, self.real[name]) for plan in plans if plan is not None)
         if not isinstance(learner, SufficientLearner) or agent.curation or parts or not own:
             return "records"
         return "statistics" if learner.path != "samples" and learner.has_law else "samples"
@@ -212,7 +213,7 @@ class Loop:
         for t in range(done):
             models: dict[str, Model] = {}
             for name, agent in self.agents.items():
-                if getattr(agent.learner, "start", "scratch") == "scratch":
+                if getattr(agent.learner, "start", "scratch") == "scratch" and name not in absorbed:
                     continue  # no later fit will ask for it
                 model = stored(agent.learner, t, name) if t == done - 1 else None
                 if model is None and stored(agent.learner, done - 1, name) is None:
@@ -259,8 +260,8 @@ class Loop:
 
     def _drawn(self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None) -> Any:
         """What the newest model gives to those who train on it next: as many records as the largest plan asks."""
-        asked = {f.to: f.share for f in self.spec.feeds if f.from_ == name} or {name: 1.0}
-        plans = [self.plan(consumer, t + 1) for consumer in asked]
+        consumers = [a for a in self.agents if name in dict(self._feeding(a))]
+        plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
         if isinstance(pile, Summaries):
             return pile.sampled(sampler, plan, key / "sample")
@@ -284,15 +285,18 @@ class Loop:
                 raise FitFailed(f"no sample of generation {t} passed {type(curation).__name__}")
         return keep(samples, t, name) if keep is not None and isinstance(samples, Samples) else samples
 
+    def _feeding(self, name: str) -> list[tuple[str, float]]:
+        """Whose samples an agent trains on, and their shares; its own where nothing is said."""
+        return [(f.from_, f.share) for f in self.spec.feeds if f.to == name] or [(name, 1.0)]
+
     def _grown(self, name: str, state: State, drawn: Mapping[str, Any]) -> Records | Summaries:
         pile, plan = state.piles[name], self.plan(name, state.generation + 1)
         assert plan is not None
         fresh = sum(row.count or 0 for row in plan.rows if row.origin == "fresh")
         if isinstance(pile, Summaries):
             return pile.grown(drawn[name], fresh)
-        feeds = [(f.from_, f.share) for f in self.spec.feeds if f.to == name] or [(name, 1.0)]
-        pieces = [(drawn[source], share) for source, share in feeds if drawn[source] is not None]
-        if len(pieces) == 1 and pieces[0][1] == 1.0:
+        pieces = [(drawn[source], share) for source, share in self._feeding(name) if drawn[source] is not None]
+        if len(pieces) == 1 and pieces[0][1] == 1.0 and len(pieces[0][0]) <= plan.new:
             return pile.grown(pieces[0][0], fresh)
         counts = _portions([share for _, share in pieces], plan.new)
         parts = [b.first(n) if self.batched else b[:n] for (b, _), n in zip(pieces, counts, strict=True)]

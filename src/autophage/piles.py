@@ -144,7 +144,7 @@ class Records:
         count = int(mask.sum())
         fresh = self.data.fresh(count, self.used, key / "fresh")
         drawn = Samples.join([fresh, synthetic[: n - count]])
-        return drawn, _real_share(drawn)
+        return ([drawn] if self.segmented else drawn), _real_share(drawn)
 
     def asked(self, plan: Plan) -> int:
         """Records the newest model is asked for."""
@@ -170,6 +170,7 @@ class Records:
         stored = {"real.x": self.real.x, "real.generation": self.real.generation}
         for i, batch in enumerate(self.batches):
             stored |= {f"batch{i}.x": batch.x, f"batch{i}.generation": batch.generation}
+            stored[f"batch{i}.agent"] = np.array(batch.agent)
         return {**stored, "newest": np.array(self.newest), "used": np.array(self.used)}
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> Records:
@@ -178,7 +179,10 @@ class Records:
         return replace(
             self,
             real=Batch(arrays["real.x"], arrays["real.generation"]),
-            batches=tuple(Batch(arrays[f"batch{i}.x"], arrays[f"batch{i}.generation"]) for i in range(count)),
+            batches=tuple(
+                Batch(arrays[f"batch{i}.x"], arrays[f"batch{i}.generation"], str(arrays[f"batch{i}.agent"]))
+                for i in range(count)
+            ),
             newest=int(arrays["newest"]),
             used=int(arrays["used"]),
         )
@@ -218,7 +222,7 @@ class Summaries:
             elif row.origin == "synthetic":
                 span = row.last - row.first + 1
                 pooled = self.pool is not None and span > len(self.recent)
-                synthetic += [self.pool] if pooled else list(self.recent[-span:])
+                synthetic += [self.pool] if pooled else [s for s in self.recent[-span:] if s is not None]
         if not real and len(synthetic) == 1:
             return synthetic[0], self.share
         merged = self.learner.merge([*real, *synthetic])
@@ -269,8 +273,7 @@ class Summaries:
         if getattr(self.workflow, "pooled", False) and statistics is not None:
             pool = statistics if pool is None else self.learner.merge([pool, statistics])
         recent = self.recent if keeps > 1 else ()
-        if statistics is not None:
-            recent = (*recent, statistics)[-keeps:]
+        recent = (*recent, statistics)[-keeps:]  # None where nothing was sampled: places count
         return replace(
             self, recent=recent, pool=pool, share=share, used=self.used + fresh, newest=self.newest + 1
         )
@@ -278,7 +281,7 @@ class Summaries:
     def arrays(self) -> dict[str, np.ndarray]:
         """What must be stored to go on later."""
         stored: dict[str, np.ndarray] = {"newest": np.array(self.newest), "used": np.array(self.used)}
-        stored["share"] = np.asarray(self.share)
+        stored |= {"share": np.asarray(self.share), "recent": np.array(len(self.recent))}
         pieces = {"real": self.real, "pool": self.pool, **{f"recent{i}": s for i, s in enumerate(self.recent)}}
         for name, statistics in pieces.items():
             if statistics is not None:
@@ -297,7 +300,7 @@ class Summaries:
                 return None
             return shape(**{f: (v[()] if v is not None and v.ndim == 0 else v) for f, v in found.items()})
 
-        count = sum(1 for k in arrays if k.startswith("recent") and k.endswith(".count"))
+        count = int(arrays["recent"])
         return replace(
             self,
             real=statistics("real"),

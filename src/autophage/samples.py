@@ -33,6 +33,8 @@ class Segments:
         flat: list[np.ndarray] = []
         for part in parts:
             flat.extend(part.parts if isinstance(part, Segments) else [part])
+        if not flat:
+            raise DataError("nothing to join: no arrays were given")
         self.parts = [p for p in flat if len(p)] or flat[:1]
         tails = {p.shape[1:] for p in self.parts}
         if len(tails) > 1:
@@ -55,8 +57,11 @@ class Segments:
         return self.parts[0].ndim
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        joined = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-        return np.asarray(joined, dtype=dtype)
+        if len(self.parts) == 1:
+            return np.array(self.parts[0], dtype=dtype, copy=copy)
+        if copy is False:
+            raise ValueError("segments of several arrays cannot become one array without a copy")
+        return np.concatenate(self.parts, dtype=dtype)
 
     def tolist(self) -> list:
         return np.asarray(self).tolist()
@@ -82,7 +87,14 @@ class Segments:
             return pieces[0] if len(pieces) == 1 else Segments(pieces)
         index = np.asarray(index)
         if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise IndexError(f"a mask of shape {index.shape} cannot pick from {len(self)} records")
             index = np.flatnonzero(index)
+        if index.ndim == 0:
+            return self[index[None]][0]
+        index = np.where(index < 0, index + len(self), index).astype(np.int64)
+        if len(index) and not 0 <= index.min() <= index.max() < len(self):
+            raise IndexError(f"an index is out of range for {len(self)} records")
         out = np.empty((len(index), *self.shape[1:]), self.dtype)
         which = np.searchsorted(self.starts, index, side="right") - 1
         for number in np.unique(which):

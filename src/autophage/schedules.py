@@ -57,7 +57,10 @@ def at(schedule: Schedule, t: int, what: str = "the schedule") -> float:
     if isinstance(schedule, Constant):
         return float(schedule.constant)
     if isinstance(schedule, Power):
-        return float(schedule.power.scale * t**schedule.power.exponent)
+        try:
+            return float(schedule.power.scale * float(t) ** schedule.power.exponent)
+        except OverflowError:
+            return math.copysign(math.inf, schedule.power.scale)
     if isinstance(schedule, Values):
         if t > len(schedule.values):
             raise SpecError(f"{what} has {len(schedule.values)} values but generation {t} needs one for t = {t}")

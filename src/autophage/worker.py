@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+
+
+def leave_with_parent() -> None:
+    """Ends this process when its parent does: standard input is a pipe that only the parent holds open."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(arguments: list[str]) -> int:
@@ -30,4 +41,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.stdin.isatty():
+        leave_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autophage.errors import FitFailed
+from autophage.errors import FitFailed, RunError, UserError
 from autophage.loop import Block, Generation, Loop, State
 from autophage.parts import Measurement
 from autophage.runs.folder import Folder, get_samples, npz, put_samples, unnpz, write
@@ -26,6 +27,9 @@ from autophage.samples import Batch, Samples
 CHECKPOINT_SECONDS = 5.0
 PICTURED = {"vectors": 200, "symbols": 0}
 """Records drawn for the gallery of replicate 0 in each generation."""
+
+OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+"""Python's, numpy's and torch's: the machine's failure, not the learner's, so the run stays resumable."""
 
 Observer = Callable[[dict[str, Any]], None]
 
@@ -49,7 +53,7 @@ def run_block(
     """Runs a block to its end, resuming from the folder where there is something to resume."""
     store = None if folder is None else (_Batch(folder, block) if loop.batched else _Deep(folder, block))
     course, state = (Course(block), None) if store is None else store.resume(loop)
-    if course.failure is not None:
+    if course.failure is not None or course.generations == loop.spec.generations:
         return course
     state = state or loop.start(block)
     unseen = store is None and observe is None and not pictures and loop.leaps()
@@ -61,15 +65,20 @@ def run_block(
                 course.absorbed, course.generations = dict(state.absorbed), state.generation
                 break
             state, records = loop.step(state, None if store is None else store.keep)
-        except FitFailed as error:
-            course.failure = {"generation": generation, "reason": str(error)}
+            shown = [picture(loop, record) for record in records] if pictures and block.first == 0 else []
+        except UserError:
+            raise
+        except Exception as error:
+            if type(error).__name__ in OUT_OF_MEMORY:
+                raise RunError(f"generation {generation} does not fit into memory ({_reason(error)})") from error
+            # A result, whoever raised it: this part of the run ends here, the rest goes on.
+            course.failure = {"generation": generation, "reason": _reason(error)}
             break
         for record in records:
             course.rows.add(block, record)
-            if pictures and block.first == 0:
-                drawn = picture(loop, record)
-                if drawn is not None:
-                    course.pictures.setdefault(record.agent, {})[record.number] = drawn
+        for record, drawn in zip(records, shown, strict=False):
+            if drawn is not None:
+                course.pictures.setdefault(record.agent, {})[record.number] = drawn
         course.absorbed = dict(state.absorbed)
         course.generations = state.generation
         if store is not None:
@@ -81,6 +90,15 @@ def run_block(
     if observe is not None:
         observe({"event": "block_done", "block": block.number, "failure": course.failure})
     return course
+
+
+def _reason(error: Exception) -> str:
+    """Why a fit ended: the learner's own words, or what a stranger's code raised and where."""
+    words = " ".join(str(error).split())
+    if isinstance(error, FitFailed):
+        return words or "the learner diverged"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {words or 'no message'} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def _told(block: Block, records: list[Generation]) -> dict[str, Any]:
@@ -119,11 +137,7 @@ class _Deep:
     def save(self, course: Course, state: State, records: list[Generation]) -> None:
         for record in records:
             place = self._place(record.number, record.agent)
-            with contextlib.suppress(NotImplementedError):
-                from safetensors.numpy import save
-
-                arrays = {k: np.ascontiguousarray(v) for k, v in record.model.arrays().items()}
-                write(place / "model.safetensors", save(arrays))
+            self._put_model(place / "model.safetensors", record.model)
             shown = course.pictures.get(record.agent, {}).get(record.number)
             if shown is not None:
                 write(place / "gallery.npz", npz({"x": shown}))
@@ -141,11 +155,20 @@ class _Deep:
             },
         }
         place = self.folder.generation(self.replicate, state.generation - 1)
-        write(place / "done.json", json.dumps(marker))
+        write(place / "done.json", json.dumps(marker, default=str))
         for record in records:
             self.folder.event(
                 "generation_done", replicate=self.replicate, generation=record.number, agent=record.agent
             )
+
+    def _put_model(self, place: Path, model: Any) -> None:
+        from safetensors.numpy import save
+
+        try:
+            # Not ascontiguousarray, which makes a number an array of one.
+            write(place, save({k: np.asarray(v, order="C") for k, v in model.arrays().items()}))
+        except (NotImplementedError, KeyError):
+            place.unlink(missing_ok=True)  # cannot be stored safely: refitted on resume where a later fit asks for it
 
     def finish(self, course: Course, state: State) -> None:
         if course.failure is not None:
@@ -153,11 +176,12 @@ class _Deep:
             write(place, json.dumps(course.failure))
         _ended(self.folder, course)
 
-    def resume(self, loop: Loop) -> tuple[Course, State | None]:
+    def read(self) -> Course:
+        """What the finished generations left behind."""
         course = Course(self.block)
         done = 0
-        while (self.folder.generation(self.replicate, done) / "done.json").is_file():
-            marker = json.loads((self.folder.generation(self.replicate, done) / "done.json").read_text())
+        while (place := self.folder.generation(self.replicate, done) / "done.json").is_file():
+            marker = _read_json(place)
             for agent, body in marker["agents"].items():
                 record = Generation(
                     done, agent, None, None, body["training_size"], np.array(body["real_share"]), None,  # type: ignore[arg-type]
@@ -172,10 +196,17 @@ class _Deep:
         course.generations = done
         failed = self.folder.path / f"replicate_{self.replicate:04d}" / "failed.json"
         if failed.is_file():
-            course.failure = json.loads(failed.read_text())
+            course.failure = _read_json(failed)
+        return course
+
+    def resume(self, loop: Loop) -> tuple[Course, State | None]:
+        course = self.read()
+        done = course.generations
+        if not done and course.failure is None:
             return course, None
         self._mend_log(done, list(loop.agents))
-        if not done:
+        if course.failure is not None or done == loop.spec.generations:
+            _ended(self.folder, course, told=self.folder.events(holding=f'"replicate": {self.replicate},'))
             return course, None
         return course, loop.resumed(self.block, done, self._samples, self._model, course.absorbed)
 
@@ -183,8 +214,8 @@ class _Deep:
         """A run killed between a marker and its event gets the event now."""
         seen = {
             (e.get("generation"), e.get("agent"))
-            for e in self.folder.events()
-            if e.get("event") == "generation_done" and e.get("replicate") == self.replicate
+            for e in self.folder.events(holding=f'"replicate": {self.replicate},')
+            if e.get("event") == "generation_done"
         }
         for g in range(done):
             for agent in agents:
@@ -233,41 +264,79 @@ class _Batch:
         for agent, pile in state.piles.items():
             arrays |= {f"pile/{agent}/{k}": v for k, v in pile.arrays().items()}
         write(self.folder.checkpoint(self.block.number), npz(arrays))
-        for generation in range(self.told, course.generations):
-            for agent in state.piles:
-                self.folder.event("generation_done", block=self.block.number, generation=generation, agent=agent)
-        self.told = course.generations
+        self._tell(course, list(state.piles))
         self.written = time.monotonic()
 
-    def resume(self, loop: Loop) -> tuple[Course, State | None]:
-        course, place = Course(self.block), self.folder.checkpoint(self.block.number)
-        if not place.is_file():
-            return course, None
-        arrays = unnpz(place)
+    def _tell(self, course: Course, agents: list[str]) -> None:
+        for generation in range(self.told, course.generations):
+            for agent in agents:
+                self.folder.event("generation_done", block=self.block.number, generation=generation, agent=agent)
+        self.told = course.generations
 
-        def below(prefix: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    def read(self) -> Course:
+        """What the newest checkpoint holds."""
+        return self._read(self._arrays())
 
-        course.rows = Rows.restored(below("rows/"))
-        course.absorbed = below("absorbed/")
+    def _arrays(self) -> dict[str, np.ndarray]:
+        place = self.folder.checkpoint(self.block.number)
+        return unnpz(place) if place.is_file() else {}
+
+    def _read(self, arrays: dict[str, np.ndarray]) -> Course:
+        course = Course(self.block)
+        if not arrays:
+            return course
+        course.rows = Rows.restored(_below(arrays, "rows/"))
+        course.absorbed = _below(arrays, "absorbed/")
         course.generations = int(arrays["generation"])
-        for name, x in below("gallery/").items():
+        for name, x in _below(arrays, "gallery/").items():
             agent, _, g = name.rpartition("/")
             course.pictures.setdefault(agent, {})[int(g)] = x
         if "failure" in arrays:
             course.failure = json.loads(str(arrays["failure"]))
+        return course
+
+    def resume(self, loop: Loop) -> tuple[Course, State | None]:
+        arrays = self._arrays()
+        course = self._read(arrays)
+        if not arrays:
             return course, None
-        told = [e for e in self.folder.events() if e.get("event") == "generation_done" and e.get("block") == self.block.number]
-        self.told = 1 + max((e["generation"] for e in told), default=-1)
+        told = self.folder.events(holding=f'"block": {self.block.number},')
+        done = [e["generation"] for e in told if e.get("event") == "generation_done"]
+        self.told = 1 + max(done, default=-1)
+        self._tell(course, list(loop.agents))
+        if course.failure is not None or course.generations == loop.spec.generations:
+            _ended(self.folder, course, told=self.folder.events(holding="replicate_ended"))
+            return course, None
         start = loop.start(self.block)
-        models = {a: loop.agents[a].learner.restore(below(f"model/{a}/")) for a in loop.agents}
-        piles = {a: start.piles[a].restored(below(f"pile/{a}/")) for a in loop.agents}
+        models = {a: loop.agents[a].learner.restore(_below(arrays, f"model/{a}/")) for a in loop.agents}
+        piles = {a: start.piles[a].restored(_below(arrays, f"pile/{a}/")) for a in loop.agents}
         return course, State(self.block, course.generations, models, piles, course.absorbed)
 
 
-def _ended(folder: Folder, course: Course) -> None:
+def stored(folder: Folder, loop: Loop) -> list[Course]:
+    """What every block of a run left in its folder; nothing is written, nothing computed again."""
+    store = _Batch if loop.batched else _Deep
+    return [store(folder, block).read() for block in loop.blocks()]
+
+
+def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _read_json(place: Path) -> Any:
+    try:
+        return json.loads(place.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{place} is damaged; delete it and go on with --resume") from error
+
+
+def _ended(folder: Folder, course: Course, told: list[dict[str, Any]] | None = None) -> None:
+    """Logs how the block's replicates ended, those apart that the log knows already."""
     block = course.block
+    known = {e.get("replicate") for e in told or () if e.get("event") == "replicate_ended"}
     for replicate in range(block.first, block.first + block.replicates):
+        if replicate in known:
+            continue
         if course.failure is not None:
             folder.event("replicate_ended", replicate=replicate, status="failed", **course.failure)
         elif block.replicates <= 64:

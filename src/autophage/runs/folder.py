@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from autophage.errors import RunError
+from autophage.errors import FitFailed, RunError
 from autophage.samples import Samples, Segments
 
 
@@ -90,7 +90,8 @@ class Folder:
         return self.path / "spec.yaml"
 
     def exists(self) -> bool:
-        return self.spec.is_file()
+        with _said(self.path):
+            return self.spec.is_file()
 
     def create(self, spec_yaml: str, manifest: Mapping[str, Any]) -> None:
         """A new run folder. Raises `RunError` when something else is there or the place cannot be written."""
@@ -102,19 +103,22 @@ class Folder:
                     f"{self.path} exists and holds something else; choose another --out, or --resume a run that is there"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
-        self.manifest(manifest)
+        # The spec first: it is what makes a folder a run, so that a death before the manifest leaves a run to resume.
         write(self.spec, spec_yaml)
+        self.manifest(manifest)
 
     def manifest(self, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Reads the manifest, or writes it."""
+        """Reads the manifest (empty when a run died before it was written), or writes it."""
         place = self.path / "manifest.json"
         if content is not None:
             write(place, json.dumps(content, indent=2, default=str) + "\n")
             return dict(content)
         try:
             return json.loads(place.read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise RunError(f"{place} is missing or damaged") from error
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"{place} is damaged; restore it, or delete it and go on with --resume") from error
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Appends one line to the log; a line torn by an earlier crash is closed first."""
@@ -126,19 +130,28 @@ class Folder:
                 size = os.fstat(handle).st_size
                 if size and os.pread(handle, 1, size - 1) != b"\n":
                     line = "\n" + line
-                os.write(handle, line.encode())
+                left = line.encode()
+                while left:  # a disk that fills up takes a part, and refuses at the next try
+                    left = left[os.write(handle, left) :]
             finally:
                 os.close(handle)
 
-    def events(self) -> list[dict[str, Any]]:
-        """The log; torn lines are passed over."""
+    def events(self, holding: str = "") -> list[dict[str, Any]]:
+        """The log, or its lines that hold a text; torn lines are passed over."""
         place = self.path / "events.jsonl"
         found = []
         if place.is_file():
-            for line in place.read_text(errors="replace").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    found.append(json.loads(line))
+            for line in place.read_text(errors="replace").split("\n"):
+                if holding in line:
+                    with contextlib.suppress(json.JSONDecodeError):
+                        found.append(json.loads(line))
         return found
+
+    def sweep(self) -> None:
+        """Removes what a process that died was still writing; only for who holds the lock."""
+        for rest in self.path.rglob(".*.part"):
+            with contextlib.suppress(OSError):
+                rest.unlink()
 
     def checkpoint(self, block: int) -> Path:
         return self.path / "batch" / f"block_{block:04d}.npz"
@@ -170,6 +183,8 @@ def _put_array(path: Path, field: Any) -> None:
     """Streams an array to an .npy file: a pool in segments is never joined in memory."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     whole = field if isinstance(field, Segments) else Segments([np.asarray(field)])
+    if whole.dtype.hasobject:
+        raise FitFailed(f"the samples' field {path.stem} holds python objects; give numbers or strings, which can be stored")
     with _said(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -190,5 +205,8 @@ def get_samples(place: Path) -> Samples:
     columns = unnpz(place / "provenance.npz")
     n = int(columns["n"])
     wide = {k: np.broadcast_to(v, (n,)) if len(v) != n else v for k, v in columns.items() if k != "n"}
-    fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy")) if p.stem != "gallery"}
+    try:
+        fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy"))}
+    except (OSError, ValueError) as error:
+        raise RunError(f"the samples in {place} are damaged ({error}); delete that generation and the later ones") from error
     return Samples(fields, wide["generation"], wide["agent"], wide["weight"])

@@ -12,21 +12,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from autophage import __version__
 from autophage.errors import RunError, SpecError
 from autophage.loop import Loop
-from autophage.runs.blocks import Course, Observer, _Batch, _Deep, run_block
+from autophage.runs.blocks import Course, Observer, run_block, stored
 from autophage.runs.folder import Folder, write
 from autophage.runs.table import Rows
-from autophage.spec import Spec
+from autophage.spec import Spec, read
 
 if TYPE_CHECKING:
     import polars
@@ -122,8 +121,8 @@ def run(
         if not resume:
             raise RunError(f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out")
         resolved = _same(resolved, folder)
-        if folder.manifest().get("status") == "completed":
-            return load(folder.path)
+        if folder.manifest().get("status") in ENDED:
+            return _opened(Loop(resolved), folder)
     loop = Loop(resolved)
     if shared is not None:
         folder = _sharing(folder, loop, Folder(shared))
@@ -134,21 +133,31 @@ def run(
         show = (not loop.batched) if pictures is None else pictures
         courses = [run_block(loop, block, None, observe, show) for block in loop.blocks()]
         return _assembled(loop, courses, None, time.monotonic() - started)
-    with _writing(folder, loop, resume):
+    with _writing(folder, loop):
         for block in loop.blocks():
             run_block(loop, block, folder, observe)
-    return load(folder.path)
+    return _opened(loop, folder)
+
+
+ENDED = ("completed", "failed")
+"""The statuses of a run that has nothing left to do."""
 
 
 def _same(spec: Spec, folder: Folder) -> Spec:
-    stored = yaml.safe_load(folder.spec.read_text())
-    if spec.seed_drawn:
-        spec = spec.model_copy(update={"seed": stored["seed"]})
-    asked = spec.to_dict()
-    if stored != asked:
-        keys = [k for k in asked if stored.get(k) != asked[k]]
-        raise RunError(f"{folder.path} holds a run of another spec (they differ in {', '.join(keys)}); choose another --out")
+    there = read(folder.spec)
+    if spec.seed_drawn and "seed" in there:
+        spec = spec.model_copy(update={"seed": there["seed"]})
+    keys = _differing(there, spec.to_dict())
+    if keys:
+        raise RunError(f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out")
     return spec
+
+
+def _differing(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        names = [*a, *(k for k in b if k not in a)]
+        return [k for n in names for k in _differing(a.get(n), b.get(n), f"{where}.{n}" if where else str(n))]
+    return [] if json.dumps(a, default=str) == json.dumps(b, default=str) else [where]
 
 
 def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
@@ -167,27 +176,30 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
         raise SpecError(f"generation 0 of {other.path} cannot be shared: the runs differ in more than their workflow")
     if not folder.exists():
         folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
-        folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest, shared=str(other.path))
+        folder.event("run_shared", generation=0, shared=str(other.path))
         for block in loop.blocks():
-            place = other.generation(block.first, 0)
+            place, here = other.generation(block.first, 0), folder.generation(block.first, 0)
             if (place / "done.json").is_file():
-                shutil.copytree(place, folder.generation(block.first, 0))
+                draft = shutil.copytree(place, here.with_name(f".{here.name}.part"))
+                os.replace(draft, here)  # whole or not at all: its done-marker must not come before its samples
     return folder
 
 
 @contextlib.contextmanager
-def _writing(folder: Folder, loop: Loop, resume: bool) -> Iterator[None]:
+def _writing(folder: Folder, loop: Loop) -> Iterator[None]:
     """Claims the folder, keeps its manifest true, and leaves it resumable whatever happens inside."""
     started = time.monotonic()
     if not folder.exists():
         folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
-        folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest)
     with _locked(folder):
+        folder.sweep()
         before = folder.manifest()
         spent = float(before.get("seconds", 0.0))
-        folder.manifest({**before, "status": "running"})
-        if resume and before.get("status") != "running":
+        folder.manifest({**_manifest(loop, "running"), "seconds": spent})
+        if folder.events(holding="run_started"):
             folder.event("run_resumed")
+        else:
+            folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest)
         try:
             yield
         except BaseException as error:
@@ -200,16 +212,14 @@ def _writing(folder: Folder, loop: Loop, resume: bool) -> Iterator[None]:
 
 def _settle(folder: Folder, loop: Loop, status: str, seconds: float) -> None:
     """Writes the metric table and the manifest from what the blocks left behind."""
-    courses = _stored(folder, loop)
-    assembled = _assembled(loop, courses, folder.path, seconds)
-    buffer = _parquet(assembled.metrics)
-    write(folder.path / "metrics.parquet", buffer)
+    assembled = _assembled(loop, stored(folder, loop), folder.path, seconds)
+    write(folder.path / "metrics.parquet", _parquet(assembled.metrics))
     if status == "completed":
-        folder.event("run_done", status=assembled.status, failed=len(assembled.failures))
+        status = assembled.status
+        folder.event("run_done", status=status, failed=len(assembled.failures))
     folder.manifest(
         {
             **_manifest(loop, status),
-            "outcome": assembled.status,
             "failures": {str(k): v for k, v in assembled.failures.items()},
             "seconds": round(seconds, 3),
             "checksums": folder.checksums(),
@@ -223,10 +233,6 @@ def _parquet(frame: polars.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
-
-
-def _stored(folder: Folder, loop: Loop) -> list[Course]:
-    return [(_Batch if loop.batched else _Deep)(folder, block).resume(loop)[0] for block in loop.blocks()]
 
 
 def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: float) -> Run:
@@ -263,14 +269,17 @@ def load(path: str | Path) -> Run:
     folder = Folder(path)
     if not folder.exists():
         raise RunError(f"there is no run at {path}: no spec.yaml in it")
-    manifest = folder.manifest()
-    raw = yaml.safe_load(folder.spec.read_text())
-    if "<object" in json.dumps(raw):
-        raise RunError(f"the run at {path} used an object that has no import path, so it can only be read in parts")
-    loop = Loop(Spec.of(raw))
-    loaded = _assembled(loop, _stored(folder, loop), folder.path, float(manifest.get("seconds", 0.0)))
-    loaded.loop = loop
-    return loaded
+    raw = read(folder.spec)
+    if "<object" in json.dumps(raw, default=str):
+        raise RunError(f"the run at {path} used an object that has no import path; call run() with the object and resume=True")
+    return _opened(Loop(Spec.of(raw)), folder)
+
+
+def _opened(loop: Loop, folder: Folder) -> Run:
+    seconds = float(folder.manifest().get("seconds", 0.0))
+    opened = _assembled(loop, stored(folder, loop), folder.path, seconds)
+    opened.loop = loop
+    return opened
 
 
 def _manifest(loop: Loop, status: str) -> dict[str, Any]:
@@ -312,7 +321,11 @@ def _locked(folder: Folder) -> Iterator[None]:
     except ImportError:  # no such lock on this system; the folder is the caller's own affair
         yield
         return
-    with open(folder.path / ".lock", "w") as handle:
+    try:
+        handle = open(folder.path / ".lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise RunError(f"cannot write to {folder.path}: {error.strerror or error}") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -325,16 +338,19 @@ def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Obse
     if not loop.spec.repeatable:
         raise SpecError("workers read the spec from a file, and an object of this spec has no import path; use workers=1")
     with contextlib.ExitStack() as stack:
+        kept = folder is not None
         if folder is None:
             folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run")
-        with _writing(folder, loop, resume=folder.exists()):
+        with _writing(folder, loop):
             _work(loop, folder, workers, observe)
-        return load(folder.path)
+        finished = _opened(loop, folder)
+        return finished if kept else replace(finished, folder=None)
 
 
 def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) -> None:
     waiting = [b.number for b in loop.blocks()]
     busy: dict[int, subprocess.Popen[bytes]] = {}
+    heard: dict[int, IO[bytes]] = {}
     told = len(folder.events())
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
@@ -342,19 +358,30 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
             while waiting and len(busy) < workers:
                 number = waiting.pop(0)
                 command = [sys.executable, "-m", "autophage.worker", str(folder.path), str(number)]
-                # Its own session: Ctrl-C reaches the parent only, which then stops the workers in order.
+                # Its own session: Ctrl-C reaches the parent only, which then stops the workers in order. Its standard
+                # input ends when the parent does, whatever ends it. What it says goes to a file, which never fills up.
+                heard[number] = tempfile.TemporaryFile()  # noqa: SIM115
                 busy[number] = subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+                    command,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=heard[number],
+                    stderr=heard[number],
+                    start_new_session=True,
                 )
             time.sleep(0.1)
             for number, process in list(busy.items()):
                 if process.poll() is not None:
                     del busy[number]
-                    error = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
+                    if process.stdin is not None:
+                        process.stdin.close()
+                    with heard.pop(number) as file:
+                        file.seek(0)
+                        lines = file.read().decode(errors="replace").strip().splitlines()
+                    last = lines[-1] if lines else f"exit code {process.returncode}"
                     if process.returncode == 2:
-                        raise RunError(error.splitlines()[-1] if error else f"worker {number} was refused")
+                        raise RunError(last)
                     if process.returncode:
-                        last = error.splitlines()[-1] if error else f"exit code {process.returncode}"
                         raise RunError(f"the worker of block {number} died ({last}); go on with --resume")
             if observe is not None:
                 events = folder.events()
@@ -363,9 +390,11 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
                 told = len(events)
     finally:
         for process in busy.values():
-            process.terminate()
+            process.kill()  # every file is whole at any moment, so nothing is gained by asking gently
         for process in busy.values():
-            process.wait()
+            process.communicate()
+        for file in heard.values():
+            file.close()
 
 
 def environment_of(loop: Loop) -> Mapping[str, Any]:
