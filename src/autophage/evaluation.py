@@ -29,6 +29,7 @@ class Evaluation:
         self.source = loop.source
         self.key = key
         self.real_share = real_share
+        self.real_size = loop.real[agent]
         self.memo: dict[Any, Any] = loop.memo
         self._loop = loop
         self._state = state

@@ -191,11 +191,20 @@ class SufficientLearner(Learner):
 class Source(Protocol):
     """Where real records come from: a finite set split once into train and reference, or a law without end."""
 
-    unlimited: bool
-    """New real records can be drawn for ever."""
-    domain: str
-    truth: Model | None
-    """The law itself where it is known, as a model of one replicate."""
+    @property
+    def unlimited(self) -> bool:
+        """New real records can be drawn for ever."""
+        ...
+
+    @property
+    def domain(self) -> str:
+        """What one record is, see `Domain`."""
+        ...
+
+    @property
+    def truth(self) -> Model | None:
+        """The law itself where it is known, as a model of one replicate."""
+        ...
 
     @property
     def dim(self) -> int:
@@ -241,6 +250,8 @@ class View(Protocol):
     """Names this generation's evaluation; a metric draws from `key / "its own name"`."""
     real_share: np.ndarray
     """(R,) the share of real records in this generation's training set."""
+    real_size: int
+    """Real records that generation 0 was fitted to."""
     memo: dict[Any, Any]
     """Kept for the whole run: what a metric computes once (features of the reference, a trained classifier)."""
 

@@ -12,7 +12,10 @@ import hashlib
 import inspect
 import json
 import math
+import re
+import reprlib
 import secrets
+import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from autophage import registry
+from autophage import documented, registry
 from autophage.errors import AutophageError, SpecError
 from autophage.parts import Sampling
 
@@ -103,6 +106,8 @@ class Spec(pydantic.BaseModel):
         """A spec from a path, a dict, another spec, or keywords. Raises `SpecError` in one sentence."""
         if isinstance(given, Spec):
             return given if not keys else Spec.of({**given.to_dict(), **keys})
+        if given is not None and not isinstance(given, str | Path | Mapping):
+            raise SpecError(f"a spec is a path, a mapping or keywords, not a {type(given).__name__}")
         raw = read(given) if isinstance(given, str | Path) else dict(given or {})
         return _resolve({**raw, **keys})
 
@@ -159,7 +164,9 @@ def read(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"the spec file {path} cannot be read: {_first_line(error)}") from error
     try:
-        raw = yaml.safe_load(text)
+        raw = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{path} is not valid JSON at line {error.lineno}: {error.msg}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
@@ -263,6 +270,9 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         agents = {"main": short}
     if not isinstance(agents, Mapping) or not agents:
         raise SpecError("agents must map names to {learner, workflow, ...}")
+    for name in agents:
+        if not re.fullmatch(r"\w[\w.-]*", str(name)):
+            raise SpecError(f"agents has a name {str(name)!r}; names become folders: letters, digits, _ . and - only")
     data = part("data", raw["data"], "data")
     built = {str(name): _agent(str(name), body, data, len(agents) > 1) for name, body in agents.items()}
     feeds = _feeds(raw.get("feeds") or (), built)
@@ -272,6 +282,9 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     elif not isinstance(metrics, list | tuple):
         metrics = [metrics]
     measured = tuple(part("metric", m, f"metrics[{i}]") for i, m in enumerate(metrics))
+    for i, metric in enumerate(measured):
+        if any(_plain("metric", metric) == _plain("metric", m) for m in measured[:i]):
+            raise SpecError(f"metrics[{i}] measures the same as an earlier entry; write each metric once")
     rest = {k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw}
     try:
         spec = Spec(
@@ -322,6 +335,8 @@ def _feeds(given: Any, agents: Mapping[str, Any]) -> tuple[Feed, ...]:
         raise SpecError("feeds must be a list of {from, to, share}")
     feeds = []
     for i, item in enumerate(given):
+        if isinstance(item, Mapping):
+            _refuse_unknown(item, ("from", "to", "share"), f"feeds[{i}]")
         try:
             feed = item if isinstance(item, Feed) else Feed.model_validate(item)
         except pydantic.ValidationError as error:
@@ -367,12 +382,12 @@ def part(slot: str, given: Any, where: str) -> Any:
     if "kind" not in body:
         raise SpecError(f"{where} has no kind; known: {', '.join(registry.kinds(slot))}")
     kind = body.pop("kind")
-    return _validate(registry.find(slot, kind, where), body, where)
+    return _own(slot, _validate(registry.find(slot, kind, where), body, where), where)
 
 
 def _own(slot: str, given: Any, where: str) -> Any:
     wanted = {"learner": "fit", "workflow": "plan", "metric": "measure", "data": "reference"}.get(slot, "apply")
-    if not hasattr(given, wanted):
+    if not callable(getattr(given, wanted, None)):
         raise SpecError(f"{where}: {type(given).__name__} has no method '{wanted}', so it cannot be a {slot}")
     if slot == "learner" and not hasattr(given, "domains"):
         # A stranger's object with fit and sample: the estimator learner speaks for it.
@@ -388,10 +403,16 @@ def _adapter(cls: type) -> pydantic.TypeAdapter:
 def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
     if not isinstance(body, Mapping):
         raise SpecError(f"{where} must be a mapping, got {body!r}")
+    if not isinstance(cls, type):
+        raise SpecError(f"{where}: kind names a {type(cls).__name__}; it must name a class")
     if not dataclasses.is_dataclass(cls):
-        names = [n for n in inspect.signature(cls).parameters if n != "self"]
-        _refuse_unknown(body, names, where)
-        return cls(**body)
+        try:
+            parameters = inspect.signature(cls).parameters.values()
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                _refuse_unknown(body, [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL], where)
+            return cls(**body)
+        except (TypeError, ValueError) as error:
+            raise (error if isinstance(error, AutophageError) else SpecError(f"{where}: {_first_line(error)}")) from error
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     _refuse_unknown(body, names, where)
     try:
@@ -401,7 +422,30 @@ def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
             cause = (item.get("ctx") or {}).get("error")
             if isinstance(cause, AutophageError):
                 raise cause from None
+        for item in error.errors():
+            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                *above, key = (str(p) for p in item["loc"])
+                inside = ".".join([where, *(n for n in above if n in body or n in _below(cls))])
+                raise SpecError(f"unknown key '{inside}.{key}'{registry.nearest(key, _below(cls, above))}") from error
         raise SpecError(_sentence(error, where)) from error
+
+
+def _below(cls: Any, path: Sequence[str] = ()) -> list[str]:
+    """The keys that a part knows at the place pydantic speaks of, whose path names members of unions too."""
+    here = [cls]
+    for step in path:
+        found = [c for c in here if c.__name__ == step]
+        for owner in here:
+            hint = typing.get_type_hints(owner).get(step)
+            found += _dataclasses(hint)
+        here = found or here
+    return list(dict.fromkeys(f.name for c in here for f in dataclasses.fields(c) if f.init))
+
+
+def _dataclasses(hint: Any) -> list[Any]:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return [hint]
+    return [c for member in typing.get_args(hint) for c in _dataclasses(member)]
 
 
 def _refuse_unknown(body: Mapping[str, Any], names: Sequence[str], where: str) -> None:
@@ -418,7 +462,7 @@ def _sentence(error: pydantic.ValidationError, where: str) -> str:
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{place} is missing"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{place} is {item['input']!r}: {message[:1].lower()}{message[1:]}"
+    return f"{place} is {reprlib.repr(item['input'])}: {message[:1].lower()}{message[1:]}"
 
 
 def _plain(slot: str, given: Any) -> dict[str, Any]:
@@ -482,6 +526,8 @@ def json_schema() -> dict[str, Any]:
             body = _adapter(cls).json_schema() if dataclasses.is_dataclass(cls) else {"type": "object"}
             definitions.update(body.pop("$defs", {}))
             body["properties"] = {"kind": {"const": kind}, **body.get("properties", {})}
+            for key, about in documented.settings(cls).items():
+                body["properties"].get(key, {}).setdefault("description", about)
             body["required"] = ["kind", *body.get("required", [])]
             body["additionalProperties"] = False
             body["title"] = f"{name}: {kind}"

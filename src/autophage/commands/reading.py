@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from autophage import registry
+from autophage import documented, registry
 from autophage.commands.opening import opened, said
 from autophage.errors import SpecError
 from autophage.loop import Loop
@@ -79,6 +79,9 @@ def describe(given: str, as_json: bool) -> None:
     if not slots:
         every = [k for s in registry.PARTS for k in registry.kinds(s)]
         raise SpecError(f"there is no part called '{given}'{registry.nearest(given, every)}")
+    for s in slots:
+        if s not in registry.PARTS:
+            raise SpecError(f"there is no slot called '{s}'{registry.nearest(s, registry.PARTS)}")
     found = [_described(s, kind or given) for s in slots]
     if as_json:
         print(said(found if len(found) > 1 else found[0]))
@@ -102,12 +105,12 @@ FACTS = ("batched", "has_law", "has_log_prob", "warm_starts", "needs_labels", "d
 
 def _described(slot: str, kind: str) -> dict[str, Any]:
     cls = registry.find(slot, kind)
-    documented = _attribute_docs(cls)
+    about = documented.settings(cls)
     settings = {}
     for f in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
         if f.init:
             default = f.default if f.default is not dataclasses.MISSING else "required" if f.default_factory is dataclasses.MISSING else f.default_factory()
-            settings[f.name] = {"type": str(f.type), "default": default, "about": documented.get(f.name, "")}
+            settings[f.name] = {"type": str(f.type), "default": default, "about": about.get(f.name, "")}
     facts = {}
     for name in FACTS:
         value = getattr(cls, name, None)
@@ -121,24 +124,6 @@ def _described(slot: str, kind: str) -> dict[str, Any]:
         "facts": facts,
         "cite": list(getattr(cls, "citation", ()) or ()),
     }
-
-
-def _attribute_docs(cls: type) -> dict[str, str]:
-    """The strings under a class's attributes, bases included."""
-    import ast
-    import textwrap
-
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for here, after in zip(tree.body, tree.body[1:], strict=False):
-            if isinstance(here, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                assert isinstance(here.target, ast.Name)
-                found[here.target.id] = " ".join(str(after.value.value).split())
-    return found
 
 
 def validate(given: str, settings: list[str], as_json: bool) -> None:

@@ -1,0 +1,33 @@
+"""The strings under a class's attributes: what a spec's key means, for schemas and for `describe`."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+
+
+def settings(cls: type) -> dict[str, str]:
+    """Key to its description, those of base classes included.
+
+    >>> from autophage.workflows import Mix
+    >>> sorted(settings(Mix)), settings(Mix)["real"]
+    (['initial_size', 'real', 'sample_size', 'synthetic_ratio'], 'How many real records every generation keeps.')
+    """
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError):  # a class without a source file
+            continue
+        assert isinstance(tree, ast.ClassDef)
+        names = {f.name for f in dataclasses.fields(base)}
+        for here, after in zip(tree.body, tree.body[1:], strict=False):
+            described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and described:
+                if here.target.id in names:
+                    found[here.target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
+    return found
