@@ -110,6 +110,21 @@ def test_packing_the_living_symbols_changes_no_number(monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(packed, dense, strict=True))
 
 
+@pytest.mark.parametrize("learner", [Categorical(), Categorical(smoothing=0.5)])
+@pytest.mark.parametrize("p", [FOUR, zipf(60)])
+def test_a_chain_gives_the_same_numbers_as_its_steps(learner, p):
+    sizes, keys = [20, 5, 30, 9, 2, 3, 8, 8], [Key(14) / g for g in range(8)]
+    model, absorbed = spread(p, 40), np.full(40, -1)
+    end, when = learner.chain(model, sizes, keys, absorbed, 1)
+    for generation, (n, key) in enumerate(zip(sizes, keys, strict=True), 1):
+        model = learner.estimate(learner.refit(model, n, key))
+        alone = (model.probabilities == 1).any(axis=1)
+        absorbed = np.where((absorbed < 0) & alone, generation, absorbed)
+    assert np.array_equal(end.probabilities, model.probabilities)
+    assert np.array_equal(when, absorbed)
+    assert (absorbed > 0).any() == (learner.smoothing == 0)
+
+
 def test_a_restored_model_goes_on_with_the_same_numbers():
     learner = Categorical()
     *_, model = replaced(zipf(50), 30, 4, 6, 10)

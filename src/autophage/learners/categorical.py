@@ -146,6 +146,28 @@ class Categorical(SufficientLearner):
         assert isinstance(model, CategoricalModel)
         return CategoricalStatistics(n, _multinomial(key.generator(), n, model.probabilities))
 
+    def chain(
+        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+    ) -> tuple[Model, np.ndarray]:
+        assert isinstance(model, CategoricalModel)
+        if self.smoothing or min(counts, default=0) < 1:
+            return super().chain(model, counts, keys, absorbed, first)
+        # The same numbers as refit and estimate. The dead symbols stay packed away until the end.
+        replicates, symbols = model.probabilities.shape
+        place = np.arange(replicates * symbols).reshape(replicates, symbols)
+        p, place = _packed(model.probabilities, place)
+        for generation, (n, key) in enumerate(zip(counts, keys, strict=True), first):
+            drawn = _drawn(key.generator(), n, p)
+            p = drawn / n
+            alone = drawn.max(axis=1) == n
+            if alone.any():
+                absorbed = np.where((absorbed < 0) & alone, generation, absorbed)
+            if (drawn > 0).sum(axis=1).max() < DENSE * p.shape[1]:
+                p, place = _packed(p, place)
+        final = np.zeros(replicates * symbols)
+        final[place[p > 0]] = p[p > 0]
+        return CategoricalModel(final.reshape(replicates, symbols)), absorbed
+
     def law(self, truth: Model | None) -> Model | None:
         return truth if isinstance(truth, CategoricalModel) else None
 
@@ -177,12 +199,7 @@ def _last_living(p: np.ndarray) -> np.ndarray:
 
 
 def _multinomial(rng: np.random.Generator, n: int | np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Counts (R, K) ~ Multinomial(n, p), n a number or (R,).
-
-    numpy gives the last symbol what all others left, without a draw. A dead symbol is put there, so that a
-    replicate takes the same from the stream however many columns the others need; what rounding leaves to it
-    goes back to the last living symbol.
-    """
+    """Counts (R, K) ~ Multinomial(n, p), n a number or (R,)."""
     replicates, symbols = p.shape
     living = p > 0
     alive = living.sum(axis=1)
@@ -190,17 +207,36 @@ def _multinomial(rng: np.random.Generator, n: int | np.ndarray, p: np.ndarray) -
     if widest > DENSE * symbols:
         padded = np.zeros((replicates, symbols + 1))
         padded[:, :-1] = p
-        drawn = rng.multinomial(n, padded)
-        if drawn[:, -1].any():
-            drawn[np.arange(replicates), _last_living(p)] += drawn[:, -1]
-        return drawn[:, :-1]
+        return _drawn(rng, n, padded)[:, :-1]
     where = np.flatnonzero(living)
     filled = np.arange(widest + 1) < alive[:, None]
     packed = np.zeros((replicates, widest + 1))
     packed[filled] = p.ravel()[where]
-    drawn = rng.multinomial(n, packed)
-    if drawn[:, -1].any():
-        drawn[np.arange(replicates), alive - 1] += drawn[:, -1]
     counts = np.zeros(replicates * symbols, np.int64)
-    counts[where] = drawn[filled]
+    counts[where] = _drawn(rng, n, packed)[filled]
     return counts.reshape(replicates, symbols)
+
+
+def _drawn(rng: np.random.Generator, n: int | np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Multinomial counts; the last column of p must be dead.
+
+    numpy gives the last symbol what all others left, without a draw. With a dead symbol there, a replicate
+    takes the same from the stream however many columns the others need; what rounding leaves to it goes back
+    to the last living symbol.
+    """
+    counts = rng.multinomial(n, p)
+    if counts[:, -1].any():
+        counts[np.arange(len(p)), _last_living(p)] += counts[:, -1]
+        counts[:, -1] = 0
+    return counts
+
+
+def _packed(p: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The living symbols of p (R, W) and their places, moved to the left, and a dead column at the end."""
+    living = p > 0
+    alive = living.sum(axis=1)
+    filled = np.arange(alive.max() + 1) < alive[:, None]
+    packed, places = np.zeros(filled.shape), np.zeros(filled.shape, np.int64)
+    packed[filled] = p[living]
+    places[filled] = place[living]
+    return packed, places
