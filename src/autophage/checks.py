@@ -136,7 +136,7 @@ def _metrics(spec: Spec) -> None:
         domains = getattr(metric, "domains", None)
         if domains is not None and spec.data.domain not in domains:
             raise SpecError(f"metrics[{i}]: {kind} measures {' or '.join(sorted(domains))}, the data are {spec.data.domain}")
-        needs = getattr(metric, "needs", frozenset())
+        needs: frozenset[str] = getattr(metric, "needs", frozenset())
         if "truth" in needs and spec.data.truth is None:
             raise SpecError(
                 f"metrics[{i}]: {kind} needs the true law, and data {registry.kind_of('data', spec.data)} has only records"

@@ -78,7 +78,8 @@ class Key:
 
     def generator(self) -> np.random.Generator:
         """A fresh numpy generator at the start of this stream."""
-        return np.random.Generator(np.random.SFC64(_Digest(self.digest())))
+        bits = np.random.SFC64(_Digest(self.digest()))  # type: ignore[arg-type]
+        return np.random.Generator(bits)
 
     def integer(self, bits: int = 31) -> int:
         """A whole number in [0, 2^bits), for libraries that take a seed."""

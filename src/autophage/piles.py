@@ -139,7 +139,7 @@ class Records:
         synthetic = self.batches[-1]
         if self.data.batched:
             fresh = self.data.fresh(n, self.used, key / "fresh")
-            drawn = _choose(mask, fresh, synthetic.first(n), self.newest)
+            drawn: Any = _choose(mask, fresh, synthetic.first(n), self.newest)
             return ([drawn] if self.segmented else drawn), mask.mean(axis=1)
         count = int(mask.sum())
         fresh = self.data.fresh(count, self.used, key / "fresh")

@@ -29,7 +29,7 @@ class Segments:
     (5, [2, 10], [11, 0])
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+    def __init__(self, parts: Sequence[np.ndarray | Segments]) -> None:
         flat: list[np.ndarray] = []
         for part in parts:
             flat.extend(part.parts if isinstance(part, Segments) else [part])

@@ -289,7 +289,7 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     try:
         spec = Spec(
             schema=SCHEMA,
-            seed=seed,
+            seed=seed,  # type: ignore[arg-type]
             data=data,
             agents=built,
             feeds=feeds,
@@ -321,8 +321,11 @@ def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
     if not isinstance(sampling, Sampling):
         sampling = _validate(Sampling, sampling, f"{where}sampling")
     treatment = body.get("treatment")
+    fitted = part("learner", learner, f"{where}learner")
+    if getattr(fitted, "symbols", 0) is None and getattr(data, "domain", "") == "symbols":
+        fitted = dataclasses.replace(fitted, symbols=data.dim)
     return AgentSpec(
-        learner=part("learner", learner, f"{where}learner"),
+        learner=fitted,
         workflow=part("workflow", body.get("workflow", "replace"), f"{where}workflow"),
         curation=tuple(part("curation", c, f"{where}curation[{i}]") for i, c in enumerate(curation)),
         treatment=None if treatment is None else part("treatment", treatment, f"{where}treatment"),
@@ -522,8 +525,10 @@ def json_schema() -> dict[str, Any]:
     def slot(name: str) -> dict[str, Any]:
         options: list[dict[str, Any]] = []
         for kind in registry.kinds(name):
-            cls = registry.find(name, kind)
-            body = _adapter(cls).json_schema() if dataclasses.is_dataclass(cls) else {"type": "object"}
+            cls: Any = registry.find(name, kind)
+            body: dict[str, Any] = {"type": "object"}
+            if dataclasses.is_dataclass(cls):
+                body = _adapter(cls).json_schema()  # type: ignore[arg-type]
             definitions.update(body.pop("$defs", {}))
             body["properties"] = {"kind": {"const": kind}, **body.get("properties", {})}
             for key, about in documented.settings(cls).items():

@@ -270,7 +270,7 @@ def takes_parts(plan: Plan, real: int) -> bool:
     )
 
 
-def shares(plan: Plan, sizes: Sequence[float]) -> tuple[np.ndarray, float]:
+def shares(plan: Plan, sizes: Sequence[float] | np.ndarray) -> tuple[np.ndarray, float]:
     """The share of each batch in a training set: (A[t, 0..t], fresh), where sizes[b] is batch b's size.
 
     Rows of the linear workflow predictor; they sum to one.

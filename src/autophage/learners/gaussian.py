@@ -31,8 +31,8 @@ class GaussianStatistics(NamedTuple):
 
     count: Any
     mean: np.ndarray
-    scatter: np.ndarray | None
-    root: np.ndarray | None = None
+    scatter: Any
+    root: Any = None
 
     def full(self) -> np.ndarray:
         """The scatter, from its root if need be."""
@@ -49,8 +49,8 @@ class GaussianModel(Model):
         if (factor is None) == (scale is None):
             raise SpecError("a Gaussian model takes either factor or scale")
         self.mean = mean
-        self.factor = factor
-        self.scale = scale
+        self.factor: Any = factor
+        self.scale: Any = scale
         self.replicates = len(mean)
 
     @property
@@ -124,7 +124,7 @@ class GaussianModel(Model):
         if self.scale is not None:
             if self.scale.min() > SMALLEST_SCALE:
                 return None
-            return (self.scale <= SMALLEST_SCALE).any(axis=1)
+            return np.asarray((self.scale <= SMALLEST_SCALE).any(axis=1))
         low = np.abs(self._diagonal()).min(axis=1) <= SMALLEST_SCALE
         return low if low.any() else None
 

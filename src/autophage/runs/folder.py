@@ -66,7 +66,7 @@ def write(path: Path, content: bytes | str) -> None:
 def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Arrays as the bytes of an uncompressed .npz."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{k.replace("/", "|"): np.asarray(v) for k, v in arrays.items()})
+    np.savez(buffer, **{k.replace("/", "|"): np.asarray(v) for k, v in arrays.items()})  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

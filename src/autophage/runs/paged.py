@@ -115,7 +115,7 @@ def gallery(run: Run, agent: str) -> Gallery | None:
     caption = ""
     if flat.shape[2] == 1:
         # One coordinate: spread the points over a second, so that a cloud shows the density.
-        height = np.random.Generator(np.random.SFC64(0)).random(flat.shape[1])
+        height = np.asarray(np.random.Generator(np.random.SFC64(0)).random(flat.shape[1]))
         flat = np.stack([flat[..., 0], np.broadcast_to(height, flat.shape[:2])], axis=-1)
         real = np.stack([real[:, 0], height[: len(real)]], axis=-1)
         caption = "one coordinate; heights are random"

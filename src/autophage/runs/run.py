@@ -171,7 +171,7 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
         for agent in body["agents"].values():
             agent.pop("workflow")
         body.pop("name")
-    asks = [[run.plan(a, 1).new for a in run.agents if run.plan(a, 1)] for run in (loop, theirs)]
+    asks = [[p.new for a in run.agents if (p := run.plan(a, 1)) is not None] for run in (loop, theirs)]
     if mine != before or loop.real != theirs.real or asks[0] != asks[1]:
         raise SpecError(f"generation 0 of {other.path} cannot be shared: the runs differ in more than their workflow")
     if not folder.exists():
