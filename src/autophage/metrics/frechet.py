@@ -18,7 +18,7 @@ from autophage.errors import DataError
 from autophage.keys import Key
 from autophage.metrics.features import FeatureMetric
 from autophage.metrics.intervals import normal
-from autophage.metrics.model_metric import ModelMetric
+from autophage.metrics.model_metric import ModelMetric, exposes
 from autophage.metrics.records import VECTORS, matched
 from autophage.parts import Compared
 from autophage.samples import Samples
@@ -128,7 +128,7 @@ class FrechetModel(ModelMetric):
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
 
     def read(self, model: Any, truth: Any) -> np.ndarray:
-        full = hasattr(model, "covariance") and hasattr(truth, "covariance")
+        full = exposes(model, "covariance") and exposes(truth, "covariance")
         if full and model.mean.shape[-1] > 1:
             return gaussian_w2_squared(model.mean, model.covariance(), truth.mean, truth.covariance())
         return diagonal_w2_squared(model.mean, model.variances, truth.mean, truth.variances)

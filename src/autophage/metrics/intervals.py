@@ -20,6 +20,11 @@ def normal(value: float, error: float, n: int | None = None, level: float = LEVE
     return Compared(float(value), float(value - reach), float(value + reach), n)
 
 
+def exact(value: float, n: int | None = None) -> Compared:
+    """A number without sampling error: its interval is itself."""
+    return Compared(float(value), float(value), float(value), n)
+
+
 def mean(values: np.ndarray, level: float = LEVEL) -> Compared:
     """The mean of independent values (n,) with its normal interval (NaN for a single value)."""
     n = len(values)

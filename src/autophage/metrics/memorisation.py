@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,8 @@ def memorisation(train: np.ndarray, held_out: np.ndarray, generated: np.ndarray)
 class MemorisationMetric(Embedding):
     """Closeness to the records that generation 0 was trained on (rows `nearest_train_distance`,
     `memorised_share`)."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"samples", "train"})
 
     def measure(self, view: View) -> list[Measurement]:
         extract = self.extractor(view.memo, lambda: training_records(view.source))

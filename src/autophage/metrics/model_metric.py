@@ -13,6 +13,13 @@ from autophage.errors import SpecError
 from autophage.parts import Measurement, Metric, View
 
 
+def exposes(model: Any, name: str) -> bool:
+    """Whether a model, or a class of models, has an attribute, without computing it."""
+    kind = model if isinstance(model, type) else type(model)
+    declared = any(name in vars(base).get("__annotations__", {}) for base in kind.__mro__)
+    return hasattr(kind, name) or name in getattr(model, "__dict__", {}) or declared
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelMetric(Metric):
     """A number read off a model, one per replicate.
@@ -33,12 +40,8 @@ class ModelMetric(Metric):
     @classmethod
     def lacking(cls, model: Any) -> list[str]:
         """What a model, or a class of models, lacks of what this metric reads."""
-        kind = model if isinstance(model, type) else type(model)
-        declared = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
         return sorted(
-            names
-            for names in cls.reads
-            if not any(hasattr(model, name) or name in declared for name in names.split("|"))
+            names for names in cls.reads if not any(exposes(model, name) for name in names.split("|"))
         )
 
     def measure(self, view: View) -> list[Measurement]:

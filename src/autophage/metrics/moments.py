@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from autophage.metrics.model_metric import ModelMetric
+from autophage.metrics.model_metric import ModelMetric, exposes
 from autophage.metrics.records import VECTORS
 
 
@@ -51,7 +51,7 @@ class LogVariance(ModelMetric):
     domains: ClassVar[frozenset[str]] = VECTORS
 
     def read(self, model: Any, truth: Any) -> np.ndarray:
-        if model.variances.shape[-1] == 1 and hasattr(model, "log_det"):
+        if model.variances.shape[-1] == 1 and exposes(model, "log_det"):
             return model.log_det()  # summed in log space: no underflow
         with np.errstate(divide="ignore"):
             return np.log(model.variances).mean(axis=-1)
@@ -66,7 +66,7 @@ class LogDet(ModelMetric):
     domains: ClassVar[frozenset[str]] = VECTORS
 
     def read(self, model: Any, truth: Any) -> np.ndarray:
-        if hasattr(model, "log_det"):
+        if exposes(model, "log_det"):
             return model.log_det()
         sign, log_det = np.linalg.slogdet(model.covariance())
         return np.where(sign > 0, log_det, -np.inf)
@@ -100,5 +100,5 @@ class SquaredError(ModelMetric):
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
 
     def read(self, model: Any, truth: Any) -> np.ndarray:
-        name = "probabilities" if hasattr(model, "probabilities") else "mean"
+        name = "probabilities" if exposes(model, "probabilities") else "mean"
         return ((getattr(model, name) - getattr(truth, name)) ** 2).sum(axis=-1)

@@ -119,11 +119,12 @@ def balls(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, *, chunk: 
         for first in range(0, len(i), step):
             a, b = i[first : first + step], j[first : first + step]
             inside[a, b] = _lengths(points[start + a] - centres[b]) <= radii[b]
-        per_point[start : start + rows] = inside.sum(axis=1)
-        only_ball[start : start + rows] = inside.argmax(axis=1)
-        here = inside.sum(axis=0)
+        hits, here = inside.sum(axis=1), inside.sum(axis=0)
+        per_point[start : start + rows] = hits
         per_ball += here
-        only_point = np.where(here > 0, start + inside.argmax(axis=0), only_point)
+        row, column = np.flatnonzero(hits == 1), np.flatnonzero(here == 1)
+        only_ball[start + row] = inside[row].argmax(axis=1)
+        only_point[column] = start + inside[:, column].argmax(axis=0)
     only_ball[per_point != 1] = -1
     only_point[per_ball != 1] = -1
     return Balls(per_point, per_ball, only_ball, only_point)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from autophage.errors import DataError, SpecError
 from autophage.keys import Key
 from autophage.metrics.features import FeatureMetric
-from autophage.metrics.intervals import wilson
+from autophage.metrics.intervals import exact, wilson
+from autophage.metrics.model_metric import exposes
 from autophage.metrics.neighbours import nearest
 from autophage.metrics.records import VECTORS, matched, measurements, remembered
-from autophage.metrics.tail_coverage import real_probabilities, symbol_counts
+from autophage.metrics.tail_coverage import remembered_probabilities, symbol_counts
 from autophage.parts import Compared, Measurement, View
 from autophage.samples import Samples
 
@@ -52,7 +53,8 @@ def symbols_outside(probabilities: np.ndarray, symbols: np.ndarray) -> Compared:
 class OutsideSupport(FeatureMetric):
     """The share of generated records outside the real support (row `outside_support`).
 
-    Symbols: those of zero true probability, or, where the law is unknown, absent from the real training part.
+    Symbols: those of zero true probability, or, where the law is unknown, absent from the real training part;
+    the mass a model gives them where it exposes its `probabilities`, else their share of its samples.
     """
 
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
@@ -70,13 +72,13 @@ class OutsideSupport(FeatureMetric):
     def measure(self, view: View) -> list[Measurement]:
         if view.source.domain != "symbols":
             return super().measure(view)
-        name = ("metrics", "real probabilities")
-        if name not in view.memo:
-            view.memo[name] = real_probabilities(view.source)
-        p = view.memo[name]
-        return measurements(
-            {"outside_support": symbols_outside(p, view.generated(r).x)} for r in range(view.replicates)
-        )
+        p = remembered_probabilities(view)
+        if exposes(view.model, "probabilities"):
+            model: Any = view.model
+            mass = np.broadcast_to(model.probabilities, (view.replicates, len(p)))[:, p == 0].sum(axis=1)
+            return measurements({"outside_support": exact(m)} for m in mass)
+        drawn = (view.generated(r).x for r in range(view.replicates))
+        return measurements({"outside_support": symbols_outside(p, x)} for x in drawn)
 
     def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
         x, y = self.embedded(real, generated, memo)

@@ -7,7 +7,7 @@ over replicates stays 1 while the tail dies, so read its median.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -16,7 +16,8 @@ import numpy as np
 
 from autophage.errors import DataError, SpecError
 from autophage.metrics.features import Embedding, Features, training_records
-from autophage.metrics.intervals import normal, ratio, wilson
+from autophage.metrics.intervals import exact, normal, ratio, wilson
+from autophage.metrics.model_metric import exposes
 from autophage.metrics.neighbours import balls
 from autophage.metrics.precision_recall import check_neighbours, radii
 from autophage.metrics.records import FIXED, VECTORS, matched, measurements, remembered, subset
@@ -61,12 +62,31 @@ def symbol_tail(probabilities: np.ndarray, symbols: np.ndarray, *, mass: float =
     counts = symbol_counts(symbols, len(p))
     n = int(counts.sum())
     tail = rare_symbols(p, mass)
-    expected = -np.expm1(n * np.log1p(-np.minimum(p[tail], 1 - 1e-16))).sum()
-    seen = (counts[tail] > 0).sum()
-    coverage = _counted(seen, (counts[tail] == 1).sum(), expected, n)
+    seen, once = (counts[tail] > 0).sum(), (counts[tail] == 1).sum()
+    coverage = _counted(seen, once, _expected_types(p[tail], n), n)
     share = wilson(counts[tail].sum(), n)
     held = p[tail].sum()
     return Tail(coverage, Compared(share.value / held, share.low / held, share.high / held, n))
+
+
+def model_tail(probabilities: np.ndarray, model: np.ndarray, n: int, *, mass: float = 0.05) -> list[Tail]:
+    """The tail of real probabilities (K,) in models that expose their own (R, K), read off without sampling:
+
+        coverage = |A with positive probability| / sum over i in A of (1 - (1 - p_i)^n)
+        mass ratio = (the model's probability of A) / p(A)
+
+    with n the size of the real set that generation 0 was fitted to: 1 for a first fit, and for ever when
+    nothing is lost. Exact numbers of the model, so that both ends of the interval are the value.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    tail = rare_symbols(p, mass)
+    coverage = (model[:, tail] > 0).sum(axis=1) / _expected_types(p[tail], n)
+    ratios = model[:, tail].sum(axis=1) / p[tail].sum()
+    return [Tail(exact(c, n), exact(r, n)) for c, r in zip(coverage, ratios, strict=True)]
+
+
+def _expected_types(p: np.ndarray, n: int) -> float:
+    return float(-np.expm1(n * np.log1p(-np.minimum(p, 1 - 1e-16))).sum())
 
 
 def symbol_counts(symbols: np.ndarray, size: int) -> np.ndarray:
@@ -87,6 +107,14 @@ def real_probabilities(source: Source) -> np.ndarray:
         return truth.probabilities[0]
     counts = symbol_counts(source.train().x, source.dim)
     return counts / counts.sum()
+
+
+def remembered_probabilities(view: View) -> np.ndarray:
+    """`real_probabilities` of a view's source, found once a run."""
+    name = ("metrics", "real probabilities")
+    if name not in view.memo:
+        view.memo[name] = real_probabilities(view.source)
+    return view.memo[name]
 
 
 class TailBalls:
@@ -148,9 +176,10 @@ def _counted(seen: int, once: int, expected: float, n: int) -> Compared:
 class TailCoverage(Embedding):
     """Survival of the rarest 5 % of the real data (rows `tail_coverage`, `tail_mass_ratio`).
 
-    Symbols: by their true probability, or their share of the real training part. Vectors: held-out records of
-    lowest density by k-NN distance, compared with what real training records, or new draws of the law, cover.
-    See `symbol_tail` and `vector_tail`.
+    Symbols: by their true probability, or their share of the real training part; read off a model that
+    exposes its `probabilities`, else counted in its samples. Vectors: held-out records of lowest density by
+    k-NN distance, compared with what real training records, or new draws of the law, cover. See `model_tail`,
+    `symbol_tail` and `vector_tail`.
     """
 
     direction: ClassVar[Literal["lower", "higher", "none"]] = "higher"
@@ -175,12 +204,15 @@ class TailCoverage(Embedding):
         ]
         return measurements(dict(zip(names, tail, strict=True)) for tail in found)
 
-    def _symbols(self, view: View) -> Iterator[Tail]:
-        name = ("metrics", "real probabilities")
-        if name not in view.memo:
-            view.memo[name] = real_probabilities(view.source)
-        for r in range(view.replicates):
-            yield symbol_tail(view.memo[name], view.generated(r).x, mass=self.mass)
+    def _symbols(self, view: View) -> Iterable[Tail]:
+        p = remembered_probabilities(view)
+        if exposes(view.model, "probabilities"):
+            q: Any = view.model
+            n = getattr(view, "real_size", None) or len(view.reference(0))
+            return model_tail(
+                p, np.broadcast_to(q.probabilities, (view.replicates, len(p))), n, mass=self.mass
+            )
+        return (symbol_tail(p, view.generated(r).x, mass=self.mass) for r in range(view.replicates))
 
     def _vectors(self, view: View) -> Iterator[Tail]:
         memo, source = view.memo, view.source
