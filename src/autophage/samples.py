@@ -35,7 +35,7 @@ class Segments:
             flat.extend(part.parts if isinstance(part, Segments) else [part])
         if not flat:
             raise DataError("nothing to join: no arrays were given")
-        self.parts = [p for p in flat if len(p)] or flat[:1]
+        self.parts: list[np.ndarray] = [p for p in flat if len(p)] or flat[:1]
         tails = {p.shape[1:] for p in self.parts}
         if len(tails) > 1:
             raise DataError(f"records of different shapes cannot be joined: {sorted(map(str, tails))}")

@@ -21,13 +21,16 @@ from autophage.samples import Batch, Samples
 
 CACHED = 1 << 15
 """Numbers that are drawn and summed up before the next are: a quarter of a megabyte."""
+LOOK = 32
+"""Refits between two looks for replicates that became a point mass."""
 SMALLEST_SCALE = float(np.exp(-350.0))
 """A variance below exp(-700) is a point mass: the chain is frozen there, before it underflows to a false zero."""
 
 
 class GaussianStatistics(NamedTuple):
     """count (scalar or (R,)), mean (R, d), and the scatter about it: `scatter` (R, d, d), or (R, d) its diagonal for
-    diagonal and one-dimensional models; or a square root of it, `root` (R, d, m), where one is at hand."""
+    diagonal and one-dimensional models; or instead a square root of it, `root` (R, d, m) or (R, d), which spares a
+    decomposition and underflows later."""
 
     count: Any
     mean: np.ndarray
@@ -36,7 +39,9 @@ class GaussianStatistics(NamedTuple):
 
     def full(self) -> np.ndarray:
         """The scatter, from its root if need be."""
-        return self.root @ np.swapaxes(self.root, 1, 2) if self.scatter is None else self.scatter
+        if self.scatter is not None:
+            return self.scatter
+        return self.root**2 if self.root.ndim == 2 else self.root @ np.swapaxes(self.root, 1, 2)
 
 
 class GaussianModel(Model):
@@ -226,7 +231,7 @@ class Gaussian(SufficientLearner):
         z = (key / "mean").generator().standard_normal((R, d))
         if self._diagonal_only(d) and model.scale is not None:
             z *= model.scale
-            z /= np.sqrt(safe) if count.ndim == 0 else np.sqrt(safe)[:, None]
+            z *= 1 / np.sqrt(safe) if count.ndim == 0 else 1 / np.sqrt(safe)[:, None]
             z += model.mean
             if self.covariance == "known":
                 return GaussianStatistics(n, z, np.zeros((R, d)))
@@ -235,9 +240,9 @@ class Gaussian(SufficientLearner):
                 float(half) if count.ndim == 0 else half[:, None], (R, d)
             )
             chi *= 2.0
+            np.sqrt(chi, out=chi)
             chi *= model.scale
-            chi *= model.scale
-            return GaussianStatistics(n, z, chi)
+            return GaussianStatistics(n, z, None, chi)
         factor = model.factor if model.factor is not None else model.scale[:, :, None] * np.eye(d)
         mean = model.mean + np.einsum("rij,rj->ri", factor, z) / np.sqrt(safe).reshape(-1, 1)
         root = factor @ self._bartlett(R, d, count, key)
@@ -275,10 +280,9 @@ class Gaussian(SufficientLearner):
         scatter: Any = 0.0
         for c, s in zip(counts, statistics, strict=True):
             gap = s.mean - mean
-            if statistics[0].scatter is not None and statistics[0].scatter.ndim == 2:
-                scatter = scatter + s.scatter + c * gap**2
-            else:
-                scatter = scatter + s.full() + c[..., None] * gap[:, :, None] * gap[:, None, :]
+            own = s.full()
+            spread = c * gap**2 if own.ndim == 2 else c[..., None] * gap[:, :, None] * gap[:, None, :]
+            scatter = scatter + own + spread
         return GaussianStatistics(count, mean, scatter)
 
     def estimate(self, statistics: GaussianStatistics, *, start: Model | None = None) -> GaussianModel:
@@ -290,14 +294,13 @@ class Gaussian(SufficientLearner):
             scale = np.sqrt(1.0 if self.known_variance is None else self.known_variance)
             return GaussianModel(mean, scale=np.broadcast_to(scale, mean.shape))
         divisor = count - self.ddof
-        if statistics.scatter is not None and statistics.scatter.ndim == 2:
-            variances = statistics.scatter / (divisor if count.ndim == 0 else divisor[:, None])
-            if self.ridge:
-                variances += self.ridge
-            return GaussianModel(mean, scale=np.sqrt(variances, out=variances))
-        wide = divisor if count.ndim == 0 else divisor[:, None, None]
+        known = statistics.scatter if statistics.root is None else statistics.root
+        wide = divisor if count.ndim == 0 else divisor.reshape(-1, *(1,) * (known.ndim - 1))
         if statistics.root is not None and not self.ridge:
-            return GaussianModel(mean, factor=statistics.root / np.sqrt(wide))
+            scaled = statistics.root * (1 / np.sqrt(wide))
+            return GaussianModel(mean, scale=scaled) if known.ndim == 2 else GaussianModel(mean, factor=scaled)
+        if known.ndim == 2:
+            return GaussianModel(mean, scale=np.sqrt(statistics.full() / wide + self.ridge))
         return GaussianModel(mean, factor=_root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1])))
 
     def chain(
@@ -307,24 +310,26 @@ class Gaussian(SufficientLearner):
         if model.scale is None or model.dim > 1 or self.ridge or self.covariance == "known" or (absorbed >= 0).any():
             return super().chain(model, counts, keys, absorbed, first)
         # The same numbers as refit and estimate, in place: at a thousand replicates the interpreter is the cost.
-        mean, scale = model.mean.copy(), model.scale.copy()
-        for i, (n, key) in enumerate(zip(counts, keys, strict=True)):
+        mean, scale, safe = model.mean, model.scale, (model.mean, model.scale, 0)
+        for i, (n, key) in enumerate(zip(counts, keys, strict=True), 1):
             if n <= self.ddof:
                 raise FitFailed(f"a Gaussian needs more than {self.ddof} records, got {n}")
             z = (key / "mean").generator().standard_normal(mean.shape)
             z *= scale
-            z /= np.sqrt(n)
-            chi = (key / "scatter").generator().standard_gamma(0.5 * max(n - 1, 0), mean.shape)
-            chi *= 2.0
-            chi *= scale
-            chi *= scale
-            chi /= n - self.ddof
+            z *= 1 / np.sqrt(n)
             z += mean
-            after = np.sqrt(chi, out=chi)
-            if after.min() <= SMALLEST_SCALE:
-                before = GaussianModel(mean, scale=scale)
-                return super().chain(before, counts[i:], keys[i:], absorbed, first + i)
-            mean, scale = z, after
+            chi = (key / "scatter").generator().standard_gamma(0.5 * (n - 1), mean.shape)
+            chi *= 2.0
+            np.sqrt(chi, out=chi)
+            chi *= scale
+            chi *= 1 / np.sqrt(n - self.ddof)
+            mean, scale = z, chi
+            if i % LOOK == 0 or i == len(counts):
+                if scale.min() <= SMALLEST_SCALE:  # some replicate froze since the last look: step there
+                    mean, scale, i = safe
+                    start = GaussianModel(mean, scale=scale)
+                    return super().chain(start, counts[i:], keys[i:], absorbed, first + i)
+                safe = mean, scale, i
         return GaussianModel(mean, scale=scale), absorbed
 
     def law(self, truth: Model | None) -> Model | None:
