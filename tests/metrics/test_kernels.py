@@ -53,10 +53,10 @@ def test_unbiased_and_covered(rng, house, shift):
     # E k of two unit Gaussians a distance s apart: (h^2 / (h^2 + 2))^(d/2) exp(-s^2 / (2 (h^2 + 2))).
     wide = bandwidth**2 + 2
     truth = 2 * bandwidth**2 / wide * (1 - np.exp(-(shift**2) / (2 * wide)))
-    # Five standard errors: where the laws agree the estimate is skewed, and a low mean comes with a low spread.
+    # Five standard errors: where the laws agree the estimate is skewed, a low mean comes with a low spread.
     assert values.mean() == pytest.approx(truth, abs=5 * values.std() / np.sqrt(500))
     assert house.coverage(found, truth) > 0.95 - 4 * 0.0097 - 0.015
-    assert np.mean([f.high - f.low for f in found]) / 3.92 < 2 * values.std()
+    assert np.mean([f.high - f.low for f in found]) / 3.92 < 2.5 * values.std()
 
 
 def test_kid_does_not_depend_on_sample_size(rng):
