@@ -11,7 +11,8 @@ def leave_with_parent() -> None:
     """Ends this process when its parent does: standard input is a pipe that only the parent holds open."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not sys.stdin, whose lock a thread may not hold when the interpreter ends
+            pass
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

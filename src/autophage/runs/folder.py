@@ -207,6 +207,6 @@ def get_samples(place: Path) -> Samples:
     wide = {k: np.broadcast_to(v, (n,)) if len(v) != n else v for k, v in columns.items() if k != "n"}
     try:
         fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy"))}
-    except (OSError, ValueError) as error:
-        raise RunError(f"the samples in {place} are damaged ({error}); delete that generation and the later ones") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"the samples in {place} are damaged; delete that generation and the later ones") from error
     return Samples(fields, wide["generation"], wide["agent"], wide["weight"])

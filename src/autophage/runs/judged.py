@@ -23,6 +23,8 @@ def judged(run: Run, agent: str | None = None) -> Profile:
     name = agent or next(iter(run.spec.agents))
     regime, bound = _regime(run, name)
     try:
+        if not (run.metrics["agent"] == name).any():
+            raise DataError("nothing was measured")
         course = from_table(
             run.metrics,
             run.spec.verdict.model_dump(exclude_none=True),

@@ -31,7 +31,9 @@ def write_page(run: Run, path: str | Path | None = None, figures: bool = False) 
     return path
 
 
-def page_of(runs: Mapping[str, Run], title: str | None = None, subtitle: str = "", lead: str | None = None) -> Page:
+def page_of(
+    runs: Mapping[str, Run], title: str | None = None, subtitle: str = "", lead: str | None = None
+) -> Page:
     """A page of one run, or of several arms side by side. `lead` names the arm whose verdict heads the page."""
     from autophage.commands.reading import citations
     from autophage.report.page import Page
@@ -110,7 +112,11 @@ def gallery(run: Run, agent: str) -> Gallery | None:
         frames = [source.decode(s[:8]) for s in flat]
         rows = [[list(map(_cell, row)) for row in f.rows()] for f in frames]
         return Gallery(
-            "table", generations, rows, [list(map(_cell, row)) for row in source.decode(real[:8]).rows()], columns=frames[0].columns
+            "table",
+            generations,
+            rows,
+            [list(map(_cell, row)) for row in source.decode(real[:8]).rows()],
+            columns=frames[0].columns,
         )
     caption = ""
     if flat.shape[2] == 1:
@@ -145,7 +151,8 @@ def _redrawn(run: Run) -> dict[str, dict[int, np.ndarray]]:
 def _subtitle(run: Run) -> str:
     spec = run.spec
     agents = " and ".join(
-        f"{registry.kind_of('learner', a.learner)} under {registry.kind_of('workflow', a.workflow)}" for a in spec.agents.values()
+        f"{registry.kind_of('learner', a.learner)} under {registry.kind_of('workflow', a.workflow)}"
+        for a in spec.agents.values()
     )
     return f"{registry.kind_of('data', spec.data)} through {agents}, {spec.generations} generations, {spec.replicates} replicates"
 
@@ -180,7 +187,10 @@ def _repeat(runs: Mapping[str, Run]) -> list[str]:
 
 def _notes(name: str, run: Run) -> list[str]:
     mark = f"{name}: " if name else ""
-    notes = [f"{mark}replicate {r} failed at generation {f['generation']}: {f['reason']}" for r, f in list(run.failures.items())[:10]]
+    notes = [
+        f"{mark}replicate {r} failed at generation {f['generation']}: {f['reason']}"
+        for r, f in list(run.failures.items())[:10]
+    ]
     for agent, where in run.absorbed.items():
         stuck = where[where >= 0]
         if len(stuck):

@@ -353,6 +353,7 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
     heard: dict[int, IO[bytes]] = {}
     told = len(folder.events())
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # they find what the caller finds
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:

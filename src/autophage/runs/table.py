@@ -12,7 +12,14 @@ from autophage.loop import Block, Generation
 if TYPE_CHECKING:
     import polars
 
-NUMBERS = (("generation", np.int32), ("replicate", np.int32), ("value", np.float64), ("low", np.float64), ("high", np.float64), ("n", np.int64))
+NUMBERS = (
+    ("generation", np.int32),
+    ("replicate", np.int32),
+    ("value", np.float64),
+    ("low", np.float64),
+    ("high", np.float64),
+    ("n", np.int64),
+)
 
 
 class Rows:
@@ -34,7 +41,9 @@ class Rows:
                     "metric": m.metric,
                     "value": np.broadcast_to(np.asarray(m.value, np.float64), (R,)),
                     "low": blank if m.low is None else np.broadcast_to(np.asarray(m.low, np.float64), (R,)),
-                    "high": blank if m.high is None else np.broadcast_to(np.asarray(m.high, np.float64), (R,)),
+                    "high": blank
+                    if m.high is None
+                    else np.broadcast_to(np.asarray(m.high, np.float64), (R,)),
                     "n": np.full(R, m.n or 0, np.int64),
                 }
             )
@@ -85,6 +94,8 @@ class Rows:
         if not frames:
             return pl.DataFrame(schema=schema)
         table = pl.concat(frames).with_columns(
-            pl.col("low").fill_nan(None), pl.col("high").fill_nan(None), pl.when(pl.col("n") > 0).then(pl.col("n"))
+            pl.col("low").fill_nan(None),
+            pl.col("high").fill_nan(None),
+            pl.when(pl.col("n") > 0).then(pl.col("n")),
         )
         return table.sort("generation", "replicate", "agent", maintain_order=True)
