@@ -7,6 +7,7 @@ interrupted. Every verb takes `--json`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,14 +24,28 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec, for example workflow.synthetic_ratio=0.5. Repeatable.")]
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC|DATA", help="A spec (.yaml, .json), a data file, or a kind of data such as digits.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the spec, for example workflow.synthetic_ratio=0.5. Repeatable.",
+    ),
+]
+SpecArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC|DATA", help="A spec (.yaml, .json), a data file, or a kind of data such as digits."
+    ),
+]
 
 
 def main() -> None:
     """Entry point: user errors as one sentence, no traceback."""
     from autophage.errors import UserError
 
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # `module:Class` in a spec names the user's own files too
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -38,17 +53,22 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError as error:
+        print(f"autophage: not enough memory: {error}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:
+        # Whoever read the answer has left; python would complain once more when it flushes at the end.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         sys.exit(0)
     except Exception as error:
         # The parser of the command line raises its own errors; they carry their exit code and wording.
+        if type(error).__name__ == "Abort":
+            sys.exit(130)
         if not hasattr(error, "exit_code"):
             raise
         if hasattr(error, "show"):
             error.show()
-        else:
-            print("autophage: interrupted", file=sys.stderr)
-        sys.exit(error.exit_code if error.exit_code != 1 else 130)
+        sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -64,12 +84,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command("run")
 def run_command(
     spec: SpecArgument,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<name>-<spec hash>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: runs/<name>-<spec hash>.")
+    ] = None,
     settings: Settings = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that is there; start it if it is not.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved spec, what it would cost and what to cite; run nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that is there; start it if it is not.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the resolved spec, what it would cost and what to cite; run nothing."
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
-    figures: Annotated[bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop with live progress; write the run, its figures and report.html; print the verdict and one next action."""
@@ -81,7 +112,9 @@ def run_command(
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="A recipe, for example shumailov2024; `autophage ls recipes` lists them.")],
+    paper: Annotated[
+        str, typer.Argument(help="A recipe, for example shumailov2024; `autophage ls recipes` lists them.")
+    ],
     scale: Annotated[str, typer.Option(help="small (2 cores, minutes), medium, or paper.")] = "small",
     out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
@@ -105,7 +138,9 @@ def predict(spec: SpecArgument, settings: Settings = None, as_json: AsJson = Fal
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run.")],
     out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html.")] = None,
-    figures: Annotated[bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the page of a run."""
@@ -116,7 +151,9 @@ def report(
 
 @app.command("ls")
 def list_parts(
-    slot: Annotated[str | None, typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes.")] = None,
+    slot: Annotated[
+        str | None, typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the known parts and recipes."""
@@ -127,7 +164,9 @@ def list_parts(
 
 @app.command()
 def describe(
-    kind: Annotated[str, typer.Argument(help="A kind, or slot.kind where two slots share a name (data.gaussian).")],
+    kind: Annotated[
+        str, typer.Argument(help="A kind, or slot.kind where two slots share a name (data.gaussian).")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """What a part does, its settings with their defaults, what it needs, and what to cite."""
@@ -156,15 +195,21 @@ def cite(
 
 
 @app.command()
-def schema(out: Annotated[Path | None, typer.Option(help="Write it to a file.")] = None) -> None:
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write it to a file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="It is JSON anyway.")] = False,
+) -> None:
     """The JSON schema of a spec, for editors."""
     from autophage.spec import json_schema
 
     text = json.dumps(json_schema(), indent=2, default=_simple)
     if out is None:
         print(text)
-    else:
-        out.write_text(text + "\n")
+        return
+    from autophage.runs.folder import write
+
+    write(out, text + "\n")
+    print(json.dumps({"schema": str(out)}) if as_json else out)
 
 
 def _simple(value: Any) -> Any:

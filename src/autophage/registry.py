@@ -17,7 +17,10 @@ from autophage.errors import MissingExtra, SpecError
 PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "gaussian": ("autophage.data.gaussian:GaussianSource", "a Gaussian law, N(0, I) unless given"),
-        "categorical": ("autophage.data.categorical:CategoricalSource", "symbols: given probabilities, Zipf, uniform"),
+        "categorical": (
+            "autophage.data.categorical:CategoricalSource",
+            "symbols: given probabilities, Zipf, uniform",
+        ),
         "bernoulli": ("autophage.data.bernoulli:BernoulliSource", "zeros and ones"),
         "poisson": ("autophage.data.poisson:PoissonSource", "counts of a given rate"),
         "exponential": ("autophage.data.exponential:ExponentialSource", "waiting times of a given mean"),
@@ -28,16 +31,25 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "swiss_roll": ("autophage.data.swiss_roll:SwissRollSource", "a rolled-up sheet"),
         "digits": ("autophage.data.digits:DigitsSource", "1,797 real handwritten digits, 8 x 8 (embedded)"),
         "mnist": ("autophage.data.mnist:MnistSource", "handwritten digits, 28 x 28, from idx files"),
-        "table": ("autophage.data.table:TableSource", "a csv or parquet file, numeric and categorical columns"),
+        "table": (
+            "autophage.data.table:TableSource",
+            "a csv or parquet file, numeric and categorical columns",
+        ),
     },
     "learner": {
         "gaussian": ("autophage.learners.gaussian:Gaussian", "a Gaussian by moments; exact law of the refit"),
-        "categorical": ("autophage.learners.categorical:Categorical", "frequencies of symbols; exact law of the refit"),
+        "categorical": (
+            "autophage.learners.categorical:Categorical",
+            "frequencies of symbols; exact law of the refit",
+        ),
         "bernoulli": ("autophage.learners.bernoulli:Bernoulli", "a frequency; exact law of the refit"),
         "poisson": ("autophage.learners.poisson:Poisson", "a rate; exact law of the refit"),
         "exponential": ("autophage.learners.exponential:Exponential", "a mean; exact law of the refit"),
         "kde": ("autophage.learners.kde:KDE", "a Gaussian kernel on every record"),
-        "gaussian_mixture": ("autophage.learners.gaussian_mixture:GaussianMixture", "a Gaussian mixture by EM"),
+        "gaussian_mixture": (
+            "autophage.learners.gaussian_mixture:GaussianMixture",
+            "a Gaussian mixture by EM",
+        ),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),
     },
@@ -49,7 +61,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "the pile grows, each fit sees a subsample",
         ),
         "window": ("autophage.workflows:Window", "the newest batches"),
-        "mix": ("autophage.workflows:Mix", "the real set and synthetic_ratio as many samples of the newest model"),
+        "mix": (
+            "autophage.workflows:Mix",
+            "the real set and synthetic_ratio as many samples of the newest model",
+        ),
         "keep_real": ("autophage.workflows:KeepReal", "constant size, a share of original real records"),
         "fresh": ("autophage.workflows:Fresh", "constant size, a share of new real records"),
     },
@@ -57,12 +72,24 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "treatment": {},
     "metric": {
         "variance": ("autophage.metrics.moments:Variance", "mean of the fitted variances"),
-        "standard_deviation": ("autophage.metrics.moments:StandardDeviation", "mean of the fitted standard deviations"),
+        "standard_deviation": (
+            "autophage.metrics.moments:StandardDeviation",
+            "mean of the fitted standard deviations",
+        ),
         "log_variance": ("autophage.metrics.moments:LogVariance", "mean log of the fitted variances"),
         "log_det": ("autophage.metrics.moments:LogDet", "log determinant of the fitted covariance"),
-        "squared_mean_error": ("autophage.metrics.moments:SquaredMeanError", "squared distance of the fitted mean"),
-        "squared_error": ("autophage.metrics.moments:SquaredError", "squared distance of the fitted parameters"),
-        "frechet_model": ("autophage.metrics.frechet:FrechetModel", "squared Gaussian W2 of the fit to the truth"),
+        "squared_mean_error": (
+            "autophage.metrics.moments:SquaredMeanError",
+            "squared distance of the fitted mean",
+        ),
+        "squared_error": (
+            "autophage.metrics.moments:SquaredError",
+            "squared distance of the fitted parameters",
+        ),
+        "frechet_model": (
+            "autophage.metrics.frechet:FrechetModel",
+            "squared Gaussian W2 of the fit to the truth",
+        ),
         "gini": ("autophage.metrics.diversity:Gini", "1 - sum p^2 of the fitted probabilities"),
         "entropy": ("autophage.metrics.diversity:Entropy", "entropy of the fitted probabilities (nats)"),
         "support": ("autophage.metrics.diversity:Support", "symbols that are still alive"),
@@ -71,7 +98,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.likelihood:HeldOutLogLikelihood",
             "mean log density of held-out real records (nats)",
         ),
-        "wasserstein": ("autophage.metrics.wasserstein:Wasserstein", "2-Wasserstein distance by exact assignment"),
+        "wasserstein": (
+            "autophage.metrics.wasserstein:Wasserstein",
+            "2-Wasserstein distance by exact assignment",
+        ),
         "sliced_wasserstein": (
             "autophage.metrics.sliced_wasserstein:SlicedWasserstein",
             "2-Wasserstein distance over random directions",
@@ -92,10 +122,22 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "accuracy of telling generated from real",
         ),
         "modes": ("autophage.metrics.modes:Modes", "how many modes live, and how evenly"),
-        "mode_overlap": ("autophage.metrics.mode_overlap:ModeOverlap", "how far the modes run into each other"),
-        "tail_coverage": ("autophage.metrics.tail_coverage:TailCoverage", "the rarest 5 %, corrected for sample size"),
-        "outside_support": ("autophage.metrics.outside_support:OutsideSupport", "mass where no real data are"),
-        "memorisation": ("autophage.metrics.memorisation:MemorisationMetric", "distance to the nearest training record"),
+        "mode_overlap": (
+            "autophage.metrics.mode_overlap:ModeOverlap",
+            "how far the modes run into each other",
+        ),
+        "tail_coverage": (
+            "autophage.metrics.tail_coverage:TailCoverage",
+            "the rarest 5 %, corrected for sample size",
+        ),
+        "outside_support": (
+            "autophage.metrics.outside_support:OutsideSupport",
+            "mass where no real data are",
+        ),
+        "memorisation": (
+            "autophage.metrics.memorisation:MemorisationMetric",
+            "distance to the nearest training record",
+        ),
         "sample_variance": ("autophage.metrics.spread:SampleVariance", "mean variance of generated records"),
         "sample_log_det": ("autophage.metrics.spread:SampleLogDet", "log determinant of their covariance"),
     },
@@ -127,7 +169,9 @@ def describe(slot: str, kind: str) -> str:
 def find(slot: str, kind: str, where: str = "") -> Any:
     """The class of a kind, or of a `module:Class` path. Raises `SpecError` naming the nearest known kind."""
     if not isinstance(kind, str):
-        raise SpecError(f"{where or slot}: kind must be a name, got {kind!r}; known: {', '.join(kinds(slot))}")
+        raise SpecError(
+            f"{where or slot}: kind must be a name, got {kind!r}; known: {', '.join(kinds(slot))}"
+        )
     if kind in PARTS[slot]:
         return load(PARTS[slot][kind][0], where or slot)
     if kind in _foreign().get(slot, {}):
@@ -149,10 +193,18 @@ def load(path: str, where: str) -> Any:
     module, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as error:
-        if error.name and not module.startswith(error.name):
-            raise MissingExtra(f"{where}: {module} needs {error.name}, which is not installed") from error
-        raise SpecError(f"{where}: no module called '{module}' can be imported; write module:object") from error
+    except (ImportError, ValueError) as error:
+        missing = getattr(error, "name", None)
+        if missing and not module.startswith(missing):
+            raise MissingExtra(f"{where}: {module} needs {missing}, which is not installed") from error
+        raise SpecError(
+            f"{where}: no module called '{module}' can be imported; write module:object"
+        ) from error
+    except Exception as error:
+        said = str(error).splitlines() or ["no message"]
+        raise SpecError(
+            f"{where}: importing {module} fails with {type(error).__name__}: {said[0]}"
+        ) from error
     for attribute in name.split("."):
         if not hasattr(found, attribute):
             raise SpecError(f"{where}: module {module} has no '{name}'{nearest(name, dir(found))}")

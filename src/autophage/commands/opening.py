@@ -39,7 +39,12 @@ def raw(given: str) -> dict[str, Any]:
 def default_spec(name: str, data: dict[str, Any]) -> dict[str, Any]:
     """The loop a kind of data gets when only the data are named: half the training set synthetic."""
     domain = getattr(registry.find("data", data["kind"]), "domain", "vectors")
-    learner = {"symbols": "categorical", "counts": "poisson", "binary": "bernoulli", "positive": "exponential"}
+    learner = {
+        "symbols": "categorical",
+        "counts": "poisson",
+        "binary": "bernoulli",
+        "positive": "exponential",
+    }
     closed = domain in learner or data["kind"] == "gaussian"
     return {
         "name": name,

@@ -28,12 +28,16 @@ def predict(given: str, settings: list[str], as_json: bool) -> None:
         return
     console = Console()
     if not found:
-        console.print("No theorem in the library speaks about this loop. Run it: the verdicts do not need one.")
+        console.print(
+            "No theorem in the library speaks about this loop. Run it: the verdicts do not need one."
+        )
         return
     for p in found:
         values = np.atleast_1d(np.asarray(p.values, dtype=float))
         side = {"upper": "at most ", "lower": "at least "}.get(p.side or "", "")
-        console.print(f"\n[bold]{p.metric}[/] [dim]({p.quantity}, {p.status})[/]  {side}{_course(values)} {p.unit}".rstrip())
+        console.print(
+            f"\n[bold]{p.metric}[/] [dim]({p.quantity}, {p.status})[/]  {side}{_course(values)} {p.unit}".rstrip()
+        )
         console.print(f"  {p.statement}", markup=False)
         console.print(f"  {p.source}", markup=False, style="dim")
 
@@ -52,7 +56,9 @@ def report(folder: Path, out: Path | None, figures: bool, as_json: bool) -> None
 def list_parts(slot: str | None, as_json: bool) -> None:
     from autophage.recipes import recipes
 
-    table = {s: {k: registry.describe(s, k) for k in registry.kinds(s)} for s in registry.PARTS if s != "predictor"}
+    table = {
+        s: {k: registry.describe(s, k) for k in registry.kinds(s)} for s in registry.PARTS if s != "predictor"
+    }
     table["recipes"] = {name: recipe.title for name, recipe in recipes().items()}
     if slot is not None:
         wanted = slot if slot in table else slot.rstrip("s") if slot.rstrip("s") in table else slot
@@ -100,7 +106,17 @@ def describe(given: str, as_json: bool) -> None:
             console.print(f"  cite: {line}", markup=False, style="dim")
 
 
-FACTS = ("batched", "has_law", "has_log_prob", "warm_starts", "needs_labels", "domains", "sampling_keys", "direction", "needs")
+FACTS = (
+    "batched",
+    "has_law",
+    "has_log_prob",
+    "warm_starts",
+    "needs_labels",
+    "domains",
+    "sampling_keys",
+    "direction",
+    "needs",
+)
 
 
 def _described(slot: str, kind: str) -> dict[str, Any]:
@@ -109,7 +125,13 @@ def _described(slot: str, kind: str) -> dict[str, Any]:
     settings = {}
     for f in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
         if f.init:
-            default = f.default if f.default is not dataclasses.MISSING else "required" if f.default_factory is dataclasses.MISSING else f.default_factory()
+            default = (
+                f.default
+                if f.default is not dataclasses.MISSING
+                else "required"
+                if f.default_factory is dataclasses.MISSING
+                else f.default_factory()
+            )
             settings[f.name] = {"type": str(f.type), "default": default, "about": about.get(f.name, "")}
     facts = {}
     for name in FACTS:

@@ -46,7 +46,9 @@ def outcomes_of(
     for name, spec in specs.items():
         place = None if out is None else out / name
         with Progressing(spec, console, quiet=quiet) as observe:
-            runs[name] = run_spec(spec, place, workers, resume=place is not None, observe=observe, pictures=False)
+            runs[name] = run_spec(
+                spec, place, workers, resume=place is not None, observe=observe, pictures=False
+            )
     return [outcome(check, runs) for check in recipe.checks_at(scale)]
 
 
@@ -60,7 +62,9 @@ def show(recipe: Recipe, scale: str, outcomes: list[Outcome], seconds: float) ->
     table.add_column("measured", justify="right", overflow="fold")
     table.add_column("from", style="dim", overflow="fold", ratio=2)
     for o in outcomes:
-        table.add_row("[green]ok[/]" if o.passed else "[bold red]missed[/]", o.what, o.expected, o.measured, o.source)
+        table.add_row(
+            "[green]ok[/]" if o.passed else "[bold red]missed[/]", o.what, o.expected, o.measured, o.source
+        )
     console.print(table)
     passed = sum(o.passed for o in outcomes)
     console.print(f"\n{passed} of {len(outcomes)} checks within their bands")

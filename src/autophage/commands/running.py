@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 import time
 from contextlib import nullcontext
@@ -10,7 +12,14 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from autophage.commands.opening import SPECS, opened, said
@@ -38,16 +47,30 @@ def run(
     if not as_json and Path(given).suffix.lower() not in SPECS:
         console.print(f"[dim]# the spec for {given}; save it to change it[/]")
         console.print(spec.to_yaml(), markup=False, highlight=False, style="dim")
-    place = Path("runs") / f"{spec.name}-{spec.digest}" if out is None else out
+    # A name is free text; of a folder's name only what every file system takes.
+    place = (
+        Path("runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', spec.name).strip('.-') or 'run'}-{spec.digest}"
+        if out is None
+        else out
+    )
     try:
         with Progressing(spec, console, quiet=as_json) as observe:
             finished = run_spec(spec, place, workers, resume=resume, observe=observe)
     except KeyboardInterrupt:
-        console.print(
-            f"\nInterrupted. Every finished generation is kept; go on with:\n  autophage run {given} "
-            f"{' '.join(f'--set {s}' for s in settings)}{' ' if settings else ''}--out {place} --resume",
-            markup=False,
-            highlight=False,
+        again = [
+            "autophage",
+            "run",
+            given,
+            *(w for s in settings for w in ("--set", s)),
+            "--out",
+            str(place),
+            "--resume",
+        ]
+        again += ["--workers", str(workers)] * (workers > 1) + ["--figures"] * figures + ["--json"] * as_json
+        # Not through the console, which would break the line at the terminal's width.
+        print(
+            f"\nInterrupted. Every finished generation is kept; go on with:\n  {shlex.join(again)}",
+            file=sys.stderr,
         )
         return 130
     page = finished.report(figures=figures)
@@ -91,7 +114,8 @@ def show(run: Run, console: Console) -> None:
         console.print("  " + "   ".join(f"{v.definition} {MARKS[v.verdict]}" for v in profile.verdicts))
     for replicate, failure in list(run.failures.items())[:5]:
         console.print(
-            f"  replicate {replicate} failed at generation {failure['generation']}: {failure['reason']}", markup=False
+            f"  replicate {replicate} failed at generation {failure['generation']}: {failure['reason']}",
+            markup=False,
         )
     for warning in run.warnings:
         console.print(f"  note: {warning}", markup=False)
@@ -158,7 +182,9 @@ class Progressing:
         self.done += 1
         shown = "".join(f"{k} {v:.4g}" for k, v in list(event.get("metrics", {}).items())[:1])
         if isinstance(self.bar, Progress):
-            self.bar.update(self.task, completed=self.done, metric=f"generation {event['generation']}  {shown}")
+            self.bar.update(
+                self.task, completed=self.done, metric=f"generation {event['generation']}  {shown}"
+            )
         elif not self.quiet and time.monotonic() - self.latest > 5:
             self.latest = time.monotonic()
             left = (self.latest - self.started) / self.done * (self.total - self.done)
@@ -172,12 +198,26 @@ def _dry(spec: Spec, as_json: bool) -> int:
     loop = Loop(spec)
     cost = estimate(loop)
     if as_json:
-        print(said({"spec": spec.to_dict(), "cost": cost, "paths": loop.paths, "warnings": loop.warnings, "cite": loop.citations}))
+        print(
+            said(
+                {
+                    "spec": spec.to_dict(),
+                    "cost": cost,
+                    "paths": loop.paths,
+                    "warnings": loop.warnings,
+                    "cite": loop.citations,
+                }
+            )
+        )
         return 0
     print(spec.to_yaml())
     print(
         f"# {cost['fits']:,} fits on {cost['records_trained']:,} records in all, {cost['records_sampled']:,} records sampled"
-        + (f", about {cost['bytes_on_disk'] / 1e6:,.1f} MB of samples on disk" if cost["bytes_on_disk"] else "")
+        + (
+            f", about {cost['bytes_on_disk'] / 1e6:,.1f} MB of samples on disk"
+            if cost["bytes_on_disk"]
+            else ""
+        )
     )
     for agent, path in loop.paths.items():
         print(f"# {agent}: path {path}")
