@@ -73,6 +73,7 @@ class GivenView:
     model: Any = None
     replicates: int = 1
     real_share: Any = 1.0
+    real_size: int = 500
     generation: int = 0
     agent: str = "main"
     key: Key = field(default_factory=lambda: Key(5))

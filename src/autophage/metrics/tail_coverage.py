@@ -208,7 +208,7 @@ class TailCoverage(Embedding):
         p = remembered_probabilities(view)
         if exposes(view.model, "probabilities"):
             q: Any = view.model
-            n = getattr(view, "real_size", None) or len(view.reference(0))
+            n = view.real_size
             return model_tail(
                 p, np.broadcast_to(q.probabilities, (view.replicates, len(p))), n, mass=self.mass
             )
