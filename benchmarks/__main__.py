@@ -31,7 +31,9 @@ def main() -> None:
     lines += ["", "| around the loop | measured | target |", "|---|---|---|"]
     for workflow in ("replace", "accumulate"):
         share = overhead.overhead(workflow)
-        lines.append(f"| overhead around a learner of 100 ms, {workflow}, samples on disk | {100 * share:.1f} % | < 3 % |")
+        lines.append(
+            f"| overhead around a learner of 100 ms, {workflow}, samples on disk | {100 * share:.1f} % | < 3 % |"
+        )
         print(lines[-1], flush=True)
     for start in overhead.startups():
         lines.append(f"| {start.name} | {start.seconds:.2f} s | {start.target} |")

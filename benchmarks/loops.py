@@ -76,11 +76,21 @@ def gaussian_rows() -> list[Row]:
         ):
             work, units = ours(**gaussian(dim, path))
             times = paired((work, units), (reference, G * repeats), limit)
-            rows.append(Row(f"Gaussian d={dim}, replace, {path}", times[0], times[1], f">= {target}", times[2], word))
+            rows.append(
+                Row(f"Gaussian d={dim}, replace, {path}", times[0], times[1], f">= {target}", times[2], word)
+            )
     small, _ = ours(**gaussian(1, "statistics", n=100)), None
     large = ours(**gaussian(1, "statistics", n=1_000_000))
     a, b = paired(small, large)
-    rows.append(Row("Gaussian d=1, statistics, n=1,000,000 against n=100", b, a, "cost independent of n", note="ratio near 1"))
+    rows.append(
+        Row(
+            "Gaussian d=1, statistics, n=1,000,000 against n=100",
+            b,
+            a,
+            "cost independent of n",
+            note="ratio near 1",
+        )
+    )
     return rows
 
 
@@ -99,7 +109,15 @@ def accumulate_rows() -> list[Row]:
     short = ours(generations=50, **gaussian(1, "statistics", "accumulate"))
     long = ours(generations=400, **gaussian(1, "statistics", "accumulate"))
     a, b = paired(long, short)
-    rows.append(Row("accumulate, 400 generations against 50, per generation", a, b, "O(1) a generation", note="ratio near 1"))
+    rows.append(
+        Row(
+            "accumulate, 400 generations against 50, per generation",
+            a,
+            b,
+            "O(1) a generation",
+            note="ratio near 1",
+        )
+    )
     return rows
 
 
@@ -130,7 +148,14 @@ def categorical_rows() -> list[Row]:
         )
         times = paired((work, units), (reference, G * count), (multinomials, R * G))
         rows.append(
-            Row(f"categorical, {symbols} symbols, replace", times[0], times[1], f">= {target}", times[2], "batched multinomials")
+            Row(
+                f"categorical, {symbols} symbols, replace",
+                times[0],
+                times[1],
+                f">= {target}",
+                times[2],
+                "batched multinomials",
+            )
         )
     return rows
 
@@ -159,6 +184,13 @@ def kde_rows() -> list[Row]:
 
         times = paired((work, units), (reference, G), (exponentials, 200), rounds=3)
         rows.append(
-            Row(f"KDE {workflow}, log-likelihood on 500 points", times[0], times[1], target, times[2], "its exponentials (float32)")
+            Row(
+                f"KDE {workflow}, log-likelihood on 500 points",
+                times[0],
+                times[1],
+                target,
+                times[2],
+                "its exponentials (float32)",
+            )
         )
     return rows

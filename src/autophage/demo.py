@@ -56,7 +56,9 @@ def main(place: Path = Path("runs/demo")) -> int:
             shutil.rmtree(folder)
         spec = Spec.of({**BASE, "name": arm, "workflow": workflow})
         with Progressing(spec, console) as observe:
-            runs[arm] = run(spec, folder, workers=2, observe=observe, shared=next(iter(folders.values()), None))
+            runs[arm] = run(
+                spec, folder, workers=2, observe=observe, shared=next(iter(folders.values()), None)
+            )
         folders[arm] = Folder(folder).path
     page = page_of(
         runs,

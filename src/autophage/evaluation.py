@@ -20,7 +20,14 @@ class Evaluation:
     and only when a metric asks for it."""
 
     def __init__(
-        self, loop: Loop, state: State, agent: str, model: Model, sampler: Model, real_share: np.ndarray, key: Key
+        self,
+        loop: Loop,
+        state: State,
+        agent: str,
+        model: Model,
+        sampler: Model,
+        real_share: np.ndarray,
+        key: Key,
     ) -> None:
         self.generation = state.generation
         self.agent = agent
@@ -42,7 +49,9 @@ class Evaluation:
             n = self._loop.spec.evaluation_size or len(self.source.reference())
             drawn = self._sampler.sample(n, key=self.key / "draw")
             if len(drawn) < n:
-                raise FitFailed(f"the model of {self.agent} gave {len(drawn)} records for evaluation, {n} were asked for")
+                raise FitFailed(
+                    f"the model of {self.agent} gave {len(drawn)} records for evaluation, {n} were asked for"
+                )
             x = np.asarray(drawn.x)
             if x.dtype.kind == "f" and not np.isfinite(x).all():
                 raise FitFailed("the model's samples are not finite")

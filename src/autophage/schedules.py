@@ -63,7 +63,9 @@ def at(schedule: Schedule, t: int, what: str = "the schedule") -> float:
             return math.copysign(math.inf, schedule.power.scale)
     if isinstance(schedule, Values):
         if t > len(schedule.values):
-            raise SpecError(f"{what} has {len(schedule.values)} values but generation {t} needs one for t = {t}")
+            raise SpecError(
+                f"{what} has {len(schedule.values)} values but generation {t} needs one for t = {t}"
+            )
         return float(schedule.values[t - 1])
     return float(schedule)
 

@@ -40,7 +40,11 @@ def close() -> Callable[..., None]:
     def check(values: np.ndarray, expected: float, tolerance: float, relative: bool = True) -> None:
         width = tolerance * abs(expected) if relative else tolerance
         error = values.std() / np.sqrt(len(values))
-        assert 4 * error <= width, f"{len(values)} replicates cannot resolve {width:g}: standard error {error:g}"
-        assert abs(values.mean() - expected) <= width, f"{values.mean():g} is not {expected:g} within {width:g}"
+        assert 4 * error <= width, (
+            f"{len(values)} replicates cannot resolve {width:g}: standard error {error:g}"
+        )
+        assert abs(values.mean() - expected) <= width, (
+            f"{values.mean():g} is not {expected:g} within {width:g}"
+        )
 
     return check

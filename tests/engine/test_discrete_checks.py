@@ -20,7 +20,12 @@ def alive(model):
 
 
 def replace(data, learner, n, **more):
-    return {"data": data, "learner": {"kind": learner}, "workflow": {"kind": "replace", "sample_size": n}, **more}
+    return {
+        "data": data,
+        "learner": {"kind": learner},
+        "workflow": {"kind": "replace", "sample_size": n},
+        **more,
+    }
 
 
 def test_r8_symbols_are_lost_and_diversity_decays(course, close):
@@ -34,14 +39,22 @@ def test_r8_symbols_are_lost_and_diversity_decays(course, close):
 
 @pytest.mark.parametrize("path", ["samples", "statistics"])
 def test_d1_sum_of_squares(course, close, path):
-    spec = replace({"kind": "categorical", "zipf": {"symbols": 10, "exponent": 1}}, "categorical", 50, replicates=40_000)
+    spec = replace(
+        {"kind": "categorical", "zipf": {"symbols": 10, "exponent": 1}}, "categorical", 50, replicates=40_000
+    )
     spec["learner"]["path"] = path
     found = course(lambda m: (m.probabilities**2).sum(axis=1), [0, 9, 29], **spec)
     for generation, expected in ((0, 0.19704), (9, 0.33053), (29, 0.55306)):
         close(found[generation], expected, 0.01)
 
 
-@pytest.mark.parametrize("n, p, at, expected", [(20, 0.3, [9, 59], [0.70113, 0.05421]), (100, 0.01, [0, 4, 19, 49], [0.63397, 0.27101, 0.09087, 0.04112])])
+@pytest.mark.parametrize(
+    "n, p, at, expected",
+    [
+        (20, 0.3, [9, 59], [0.70113, 0.05421]),
+        (100, 0.01, [0, 4, 19, 49], [0.63397, 0.27101, 0.09087, 0.04112]),
+    ],
+)
 def test_d2_d6_bernoulli_survival(course, n, p, at, expected):
     """D2 is the chance of a non-zero frequency, D6 of neither 0 nor 1."""
     spec = replace({"kind": "bernoulli", "probability": p}, "bernoulli", n, replicates=100_000)
@@ -60,7 +73,9 @@ def test_d4_poisson_survival(course, close):
 
 
 def test_d5_distinct_symbols_stay_above_their_bound(course):
-    spec = replace({"kind": "categorical", "zipf": {"symbols": 200, "exponent": 1}}, "categorical", 300, replicates=5_000)
+    spec = replace(
+        {"kind": "categorical", "zipf": {"symbols": 200, "exponent": 1}}, "categorical", 300, replicates=5_000
+    )
     found = course(lambda m: (m.probabilities > 0).sum(axis=1), [0, 4, 9], **spec)
     for generation, bound in ((0, 97.14), (4, 47.20), (9, 30.90)):
         values = found[generation]

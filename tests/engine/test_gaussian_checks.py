@@ -40,13 +40,17 @@ def replace(n, ddof=1, path="auto", **more):
 
 
 def test_r2_standard_deviation_and_distance(course, close):
-    found = course(lambda m: np.stack([deviation(m), w2(m)], axis=1), [29], **replace(50), replicates=400_000)[29]
+    found = course(
+        lambda m: np.stack([deviation(m), w2(m)], axis=1), [29], **replace(50), replicates=400_000
+    )[29]
     close(found[:, 0], 0.85809, 0.005)
     close(found[:, 1], 0.88383, 0.015)
 
 
 def test_r3_variance_stays_while_distance_grows(course, close):
-    found = course(lambda m: np.stack([variance(m), w2(m)], axis=1), [9], **replace(100), replicates=300_000)[9]
+    found = course(lambda m: np.stack([variance(m), w2(m)], axis=1), [9], **replace(100), replicates=300_000)[
+        9
+    ]
     close(found[:, 0], 1.0, 0.005)
     close(found[:, 1], 0.149872, 0.01)
 
@@ -79,10 +83,14 @@ def test_r5_log_determinant_in_three_dimensions(course, close):
 
 def test_r7_and_n1_maximum_likelihood(course, close):
     """The mean variance is carried by rare replicates; the conserved second moment is not."""
-    found = course(lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [24], **replace(20, 0), replicates=600_000)
+    found = course(
+        lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [24], **replace(20, 0), replicates=600_000
+    )
     close(found[24][:, 1], 0.722610, 0.03)
     close(found[24][:, 0], 0.277390, 0.03)
-    both = course(lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [19], **replace(10, 0), replicates=900_000)
+    both = course(
+        lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [19], **replace(10, 0), replicates=900_000
+    )
     close(both[19][:, 0], 0.12158, 0.04)
     close(both[19][:, 1], 0.87842, 0.03)
     close(both[19].sum(axis=1), 1.0, 0.03)
@@ -143,8 +151,14 @@ class ExactMoments:
 
 
 def test_r14_real_set_kept_conserves_the_second_moment(course, close):
-    spec = {"data": ExactMoments(20), "learner": {"kind": "gaussian"}, "workflow": {"kind": "mix", "synthetic_ratio": 1.0}}
-    found = course(lambda m: np.stack([squared_mean(m), variance(m)], axis=1), [30], **spec, replicates=200_000)[30]
+    spec = {
+        "data": ExactMoments(20),
+        "learner": {"kind": "gaussian"},
+        "workflow": {"kind": "mix", "synthetic_ratio": 1.0},
+    }
+    found = course(
+        lambda m: np.stack([squared_mean(m), variance(m)], axis=1), [30], **spec, replicates=200_000
+    )[30]
     close(found[:, 0], 0.0163934, 0.015)
     close(found[:, 1], 0.9836066, 0.002)
     kappa = 1 / (20 * 3)
@@ -159,7 +173,12 @@ def test_r15_forgets_its_start(course, close, path):
         "workflow": {"kind": "mix", "synthetic_ratio": 0.5},
         "initial_model": {"mean": 2.0, "var": 4.0},
     }
-    found = course(lambda m: np.stack([squared_mean(m), variance(m), m.mean[:, 0]], axis=1), [3], **spec, replicates=400_000)[3]
+    found = course(
+        lambda m: np.stack([squared_mean(m), variance(m), m.mean[:, 0]], axis=1),
+        [3],
+        **spec,
+        replicates=400_000,
+    )[3]
     close(found[:, 0], 0.0283457, 0.01)
     close(found[:, 1], 1.230914, 0.003)
     close(found[:, 2], 0.0740741, 0.02)
@@ -176,7 +195,9 @@ def test_r16_known_variance_and_random_real_set(course, close):
 
 def test_r17_sampling_bias(course, close):
     spec = replace(50, sampling={"bias": 0.9}, initial_model={"mean": 0, "var": 1})
-    found = course(lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [10], **spec, replicates=500_000)[10]
+    found = course(
+        lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [10], **spec, replicates=500_000
+    )[10]
     close(found[:, 0], 0.348678, 0.01)
     close(found[:, 1], 0.117238, 0.01)
 
@@ -198,13 +219,17 @@ def fresh(n, share, **more):
     ],
 )
 def test_r18_r19_fresh_data_limits(course, close, spec, at, second, v):
-    found = course(lambda m: np.stack([squared_mean(m), variance(m)], axis=1), [at], **spec, replicates=180_000)[at]
+    found = course(
+        lambda m: np.stack([squared_mean(m), variance(m)], axis=1), [at], **spec, replicates=180_000
+    )[at]
     close(found[:, 0], second, 0.015)
     close(found[:, 1], v, 0.003)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bias, start, expected, width", [(1.0, 100, 12.2, 0.8), (0.8, 100, 20.65, 0.4), (0.8, 1000, 20.65, 0.4)])
+@pytest.mark.parametrize(
+    "bias, start, expected, width", [(1.0, 100, 12.2, 0.8), (0.8, 100, 20.65, 0.4), (0.8, 1000, 20.65, 0.4)]
+)
 def test_r20_fresh_limit_does_not_depend_on_the_start(course, bias, start, expected, width):
     """d = 100, full covariance from 100 real and 900 own samples."""
     from autophage.metrics.frechet import gaussian_w2_squared

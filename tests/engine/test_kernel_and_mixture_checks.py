@@ -78,7 +78,11 @@ def test_r26_eight_gaussians(course, workflow, fewest, most, least_balance, most
         "learner": GaussianMixture(components=8, start="previous"),
         "workflow": workflow,
         "replicates": 24,
-        "initial_model": {"weights": [1 / 8] * 8, "means": centres.tolist(), "covariances": [(0.04 * np.eye(2)).tolist()] * 8},
+        "initial_model": {
+            "weights": [1 / 8] * 8,
+            "means": centres.tolist(),
+            "covariances": [(0.04 * np.eye(2)).tolist()] * 8,
+        },
     }
     found = course(modes_and_balance, [50], **spec)[50].mean(axis=0)
     assert fewest <= found[0] <= most

@@ -39,16 +39,28 @@ def learner(part: Any, data: Any, *, key: Key | None = None) -> None:
     holds("samples are finite", bool(np.isfinite(first.astype(np.float64)).all()), part)
     holds("the same key gives the same samples: a model is immutable", np.array_equal(first, again), part)
     other = _x(model.sample(n, key=key / "another"))
-    holds("another key gives other samples", not np.array_equal(first, other) or len(np.unique(first)) == 1, part)
+    holds(
+        "another key gives other samples",
+        not np.array_equal(first, other) or len(np.unique(first)) == 1,
+        part,
+    )
     twin = part.fit(given, start=None, key=key / "fit")
-    holds("the same data and key give the same model", np.array_equal(first, _x(twin.sample(n, key=key / "sample"))), part)
+    holds(
+        "the same data and key give the same model",
+        np.array_equal(first, _x(twin.sample(n, key=key / "sample"))),
+        part,
+    )
     if part.has_log_prob:
         density = np.asarray(model.log_prob(records.x[:16]))
         holds("log_prob gives one number per record", density.shape[-1] == len(records.x[:16]), part)
         holds("log_prob of training records is not NaN", not np.isnan(density).any(), part)
     if part.warm_starts:
         warm = part.fit(given, start=model, key=key / "warm")
-        holds("a warm start leaves the model it starts from as it was", np.array_equal(first, _x(model.sample(n, key=key / "sample"))), part)
+        holds(
+            "a warm start leaves the model it starts from as it was",
+            np.array_equal(first, _x(model.sample(n, key=key / "sample"))),
+            part,
+        )
         holds("a warm-started model samples", _x(warm.sample(n, key=key)).shape == first.shape, part)
     _storing(part, model, first, n, key)
     if part.batched:
@@ -66,7 +78,11 @@ def _storing(part: Any, model: Any, first: np.ndarray, n: int, key: Key) -> None
         arrays = model.arrays()
     except NotImplementedError:
         return
-    holds("arrays() gives numpy arrays without objects", all(np.asarray(a).dtype != object for a in arrays.values()), part)
+    holds(
+        "arrays() gives numpy arrays without objects",
+        all(np.asarray(a).dtype != object for a in arrays.values()),
+        part,
+    )
     copied = {k: np.array(v) for k, v in arrays.items()}
     restored = part.restore(copied)
     holds(
@@ -96,6 +112,12 @@ def _statistics(part: SufficientLearner, batch: Batch, key: Key) -> None:
         holds(f"statistics add up: {name} of two halves merged is {name} of the whole", close, part)
     if part.has_law:
         drawn = part.refit(whole, len(batch), key / "refit")
-        holds("refit draws statistics of n records", bool(np.all(np.asarray(drawn.count) == len(batch))), part)
+        holds(
+            "refit draws statistics of n records", bool(np.all(np.asarray(drawn.count) == len(batch))), part
+        )
         refitted = part.estimate(drawn).arrays()
-        holds("a refitted model has the model's shape", all(refitted[k].shape == v.shape for k, v in whole.arrays().items()), part)
+        holds(
+            "a refitted model has the model's shape",
+            all(refitted[k].shape == v.shape for k, v in whole.arrays().items()),
+            part,
+        )

@@ -20,7 +20,9 @@ def metric(part: Any, real: Any, generated: Any, *, key: Key | None = None) -> N
     real, generated = (s if isinstance(s, Samples) else Samples.of(np.asarray(s)) for s in (real, generated))
     first = part.compare(real, generated, key=key, memo={})
     again = part.compare(real, generated, key=key, memo={})
-    holds("a metric names what it measured", bool(first) and all(isinstance(n, str) and n for n in first), part)
+    holds(
+        "a metric names what it measured", bool(first) and all(isinstance(n, str) and n for n in first), part
+    )
     for name, answer in first.items():
         same = again[name].value == answer.value or (np.isnan(answer.value) and np.isnan(again[name].value))
         holds(f"the same key gives the same {name}", same, part)
@@ -31,5 +33,9 @@ def metric(part: Any, real: Any, generated: Any, *, key: Key | None = None) -> N
     part.compare(real, generated, key=key, memo=memo)
     warm = part.compare(real, generated, key=key, memo=memo)
     for name, answer in first.items():
-        holds(f"{name} is the same from a warm memo", np.isclose(answer.value, warm[name].value, equal_nan=True), part)
+        holds(
+            f"{name} is the same from a warm memo",
+            np.isclose(answer.value, warm[name].value, equal_nan=True),
+            part,
+        )
     holds("direction is lower, higher or none", part.direction in ("lower", "higher", "none"), part)

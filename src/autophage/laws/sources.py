@@ -30,7 +30,11 @@ def source(part: Any) -> None:
     five, two = part.draw(30, key=key, replicates=5), part.draw(30, key=key, replicates=2)
     holds("draw gives replicates x n records", five.x.shape[:2] == (5, 30), part)
     holds("replicate r does not depend on how many follow", np.array_equal(five.x[:2], two.x), part)
-    holds("another key draws other records", not np.array_equal(two.x, part.draw(30, key=key / "b", replicates=2).x), part)
+    holds(
+        "another key draws other records",
+        not np.array_equal(two.x, part.draw(30, key=key / "b", replicates=2).x),
+        part,
+    )
     holds("drawn records have the reference's shape", five.x.shape[2:] == reference.x.shape[1:], part)
     if part.truth is not None:
         holds("the true law is a model of one replicate", part.truth.replicates == 1, part)

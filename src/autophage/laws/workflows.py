@@ -19,7 +19,11 @@ def workflow(part: Any, *, generations: int = 8, real: int = 40) -> None:
         holds("a plan asks the newest model for zero or more records", plan.new >= 0, part)
         for row in plan.rows:
             if row.origin == "synthetic":
-                holds("no plan asks for samples of a generation that is yet to come", 0 <= row.first <= row.last <= t - 1, part)
+                holds(
+                    "no plan asks for samples of a generation that is yet to come",
+                    0 <= row.first <= row.last <= t - 1,
+                    part,
+                )
             holds("counts are zero or more", row.count is None or row.count >= 0, part)
             if row.origin == "real" and row.count is not None:
                 holds("no plan asks for more real records than there are", row.count <= real, part)
@@ -29,4 +33,8 @@ def workflow(part: Any, *, generations: int = 8, real: int = 40) -> None:
     holds("generation 0 is fitted to real data only", A[0, 0] == 1 and fresh[0] == 0, part)
     holds("sizes are whole numbers", bool((sizes == np.floor(sizes)).all()), part)
     early, _, _ = share_matrix(part, generations - 2, real)
-    holds("more generations do not change the earlier ones", bool(np.array_equal(early, A[: generations - 2, : generations - 2])), part)
+    holds(
+        "more generations do not change the earlier ones",
+        bool(np.array_equal(early, A[: generations - 2, : generations - 2])),
+        part,
+    )
