@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 from autophage import registry
 from autophage.errors import SpecError
+from autophage.parts import Model
 from autophage.piles import planned_fresh
 from autophage.spec import Spec
 from autophage.workflows import takes_parts
@@ -144,7 +146,34 @@ def _metrics(spec: Spec) -> None:
         if "labels" in needs and "label" not in spec.data.reference().fields:
             raise SpecError(f"metrics[{i}]: {kind} needs labels, and the data have none")
         for agent in spec.agents.values():
+            _reads(i, kind, metric, agent.learner)
             if "log_prob" in needs and not getattr(agent.learner, "has_log_prob", False):
                 raise SpecError(
                     f"metrics[{i}]: {kind} needs a density, and learner {registry.kind_of('learner', agent.learner)} has none"
                 )
+
+
+def _reads(i: int, kind: str, metric: Any, learner: Any) -> None:
+    """A metric of fitted models is refused where the learner's models lack what it reads."""
+    model = _model_class(learner)
+    lacking = metric.lacking(model) if model is not None and hasattr(metric, "lacking") else []
+    if lacking:
+        raise SpecError(
+            f"metrics[{i}]: {kind} reads {' and '.join(lacking)} of the fitted model, and models of learner "
+            f"{registry.kind_of('learner', learner)} have no such thing; measure their samples instead"
+        )
+
+
+def _model_class(learner: Any) -> type | None:
+    """What a learner's fit says it returns, where that is more than `Model`."""
+    for name in ("estimate", "fit"):
+        method = getattr(type(learner), name, None)
+        if method is None:
+            continue
+        try:
+            found = typing.get_type_hints(method).get("return")
+        except NameError:  # a hint that only a type checker can resolve
+            continue
+        if isinstance(found, type) and issubclass(found, Model) and found is not Model:
+            return found
+    return None
