@@ -53,7 +53,7 @@ def theory() -> dict[str, Any]:
         "seed": 3,
         "replicates": 40,
         "generations": 6,
-        "data": {"kind": "gaussian", "dim": 2},
+        "data": {"kind": "gaussian", "dim": 2, "reference_size": 40},
         "learner": {"kind": "gaussian"},
         "workflow": {"kind": "window", "size": 2, "sample_size": 20},
         "metrics": ["variance", "squared_mean_error", "log_det", "real_share"],

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 def write_page(run: Run, path: str | Path | None = None, figures: bool = False) -> Path:
     """Writes report.html beside the run (or at `path`), and the figures into `figures/` beside it."""
-    from autophage.report.plots import figures as draw
     from autophage.report.rendering import write
 
     if path is None:
@@ -27,6 +26,8 @@ def write_page(run: Run, path: str | Path | None = None, figures: bool = False) 
     page = page_of({run.spec.name: run})
     write(page, path)
     if figures:
+        from autophage.report.plots import figures as draw
+
         draw(page, path.parent / "figures")
     return path
 

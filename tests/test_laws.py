@@ -1,0 +1,147 @@
+"""The contract suites on every registered part; a part that the tables below do not know fails, none is passed over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autophage import laws, registry
+from autophage.keys import Key
+from autophage.samples import Samples
+
+KEY = Key(0) / "test_laws"
+N = 60
+
+
+def records(domain):
+    draw = (KEY / domain).generator()
+    x = {
+        "vectors": lambda: draw.standard_normal((N, 3)),
+        "symbols": lambda: draw.integers(0, 5, N),
+        "counts": lambda: draw.poisson(3.0, (N, 1)),
+        "binary": lambda: draw.integers(0, 2, (N, 1)),
+        "positive": lambda: draw.exponential(2.0, (N, 1)),
+    }[domain]()
+    return Samples.of(x, label=draw.integers(0, 3, N))
+
+
+SMALL = {
+    "learner": {
+        "flow": {"transforms": 1, "hidden": [8], "epochs": 1},
+        "gaussian_mixture": {"components": 2},
+        "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
+    },
+    "data": {
+        "gaussian": {"dim": 2, "mean": [1, 2], "cov": [[2, 0.5], [0.5, 1]]},
+        "categorical": {"zipf": {"symbols": 5, "exponent": 1}},
+        "bernoulli": {"probability": 0.3},
+        "poisson": {"rate": 2},
+        "exponential": {"mean": 2},
+    },
+    "workflow": {"window": {"size": 3}},
+}
+FILES = ("mnist", "table")
+"""Sources that read files of the user's: their own tests run the suite on files they write."""
+
+
+def built(slot, kind):
+    cls = registry.find(slot, kind)
+    settings = SMALL[slot].get(kind, {})
+    names = getattr(cls, "__dataclass_fields__", {})
+    from autophage.spec import part
+
+    return part(slot, {"kind": kind, **{k: v for k, v in settings.items() if k in names}}, slot)
+
+
+@pytest.mark.parametrize("kind", registry.kinds("learner"))
+def test_learners(kind):
+    part = built("learner", kind)
+    for domain in sorted(part.domains):
+        laws.learner(part, records(domain), key=KEY)
+
+
+@pytest.mark.parametrize("kind", registry.kinds("workflow"))
+def test_workflows(kind):
+    laws.workflow(built("workflow", kind))
+
+
+@pytest.mark.parametrize("kind", [k for k in registry.kinds("data") if k not in FILES])
+def test_sources(kind):
+    laws.source(built("data", kind))
+
+
+def test_sources_that_read_files_are_known():
+    assert set(FILES) < set(registry.kinds("data"))
+
+
+SAMPLE_METRICS = [k for k in registry.kinds("metric") if hasattr(registry.find("metric", k), "compare")]
+
+
+@pytest.mark.parametrize("kind", SAMPLE_METRICS)
+def test_metrics_of_samples(kind):
+    metric = registry.find("metric", kind)()
+    domains = sorted(metric.domains & {"vectors", "symbols"}) or sorted(metric.domains)
+    for domain in domains:
+        real = records(domain)
+        draw = (KEY / "generated" / domain).generator()
+        generated = Samples.of(real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1)
+        laws.metric(metric, real, generated, key=KEY)
+
+
+@pytest.mark.parametrize("kind", [k for k in registry.kinds("metric") if k not in SAMPLE_METRICS])
+def test_metrics_of_models(kind):
+    """One generation of a learner that has what the metric reads: one finite row for each replicate, repeatable."""
+    from autophage.runs.run import run
+
+    symbols = registry.find("metric", kind).domains == {"symbols"} or kind in ("gini", "entropy", "support")
+    spec = {
+        "seed": 1,
+        "replicates": 3,
+        "generations": 2,
+        "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}} if symbols else {"kind": "gaussian", "dim": 2},
+        "learner": "categorical" if symbols else "gaussian",
+        "workflow": {"kind": "replace", "sample_size": 30},
+        "metrics": [kind],
+    }
+    table = run(spec).metrics
+    assert len(table) and table["value"].is_finite().all()
+    assert table.group_by("generation", "metric").len()["len"].unique().to_list() == [3]
+    assert table.equals(run(spec).metrics)
+    assert not np.isnan(table["value"].to_numpy()).any()
+
+
+@pytest.mark.parametrize("law", ["learner", "metric", "source", "workflow"])
+def test_a_broken_part_is_found_out(law):
+    """A suite that nothing fails proves nothing."""
+    from autophage.learners.gaussian import Gaussian
+    from autophage.parts import Compared, SampleMetric
+    from autophage.workflows import Plan, Replace, Row
+
+    class Forgetful(Gaussian):
+        def fit(self, data, *, start=None, key):
+            model = super().fit(data, start=start, key=key)
+            model.sample = lambda n, key: type(model).sample(model, n, key=key / np.random.rand())  # noqa: NPY002
+            return model
+
+    class Eager(Replace):
+        def plan(self, t, real):
+            return Plan(t, (Row("synthetic", t, t, real),), real)
+
+    class Moody(SampleMetric):
+        def compare(self, real, generated, *, key, memo):
+            return {"moody": Compared(np.random.rand(), n=len(generated))}  # noqa: NPY002
+
+    class Shrinking(registry.find("data", "gaussian")):
+        def records(self, n, key, replicates):
+            x, label = super().records(n, key, replicates)
+            return x / replicates, label
+
+    with pytest.raises(laws.Broken, match="breaks a law"):
+        if law == "learner":
+            laws.learner(Forgetful(), records("vectors"))
+        elif law == "workflow":
+            laws.workflow(Eager())
+        elif law == "metric":
+            laws.metric(Moody(), records("vectors"), records("vectors"))
+        else:
+            laws.source(Shrinking())
