@@ -107,12 +107,13 @@ def _told(block: Block, records: list[Generation]) -> dict[str, Any]:
 
 
 def picture(loop: Loop, record: Generation) -> np.ndarray | None:
-    """A few records of replicate 0's sampler, or its probabilities; None where there is nothing to show."""
+    """A few records of replicate 0's sampler, or its probabilities. The random numbers are the same in every generation, so
+    that where a model turns noise into records one sees the same record change."""
     sampler: Any = record.sampler
     probabilities = getattr(sampler, "probabilities", None)
     if probabilities is not None:
         return np.array(probabilities[0])
-    key = loop.key(Block(0, 0, 1)) / "gallery" / record.agent / record.number
+    key = loop.key(Block(0, 0, 1)) / "gallery" / record.agent
     if loop.batched:
         with contextlib.suppress(NotImplementedError):
             arrays = {k: v[:1] if np.ndim(v) and len(v) == sampler.replicates else v for k, v in sampler.arrays().items()}

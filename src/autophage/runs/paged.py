@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from autophage import __version__, registry
 from autophage.runs.judged import advice, status
 
 if TYPE_CHECKING:
+    from autophage.parts import Prediction
     from autophage.report.page import Arm, Gallery, Page
     from autophage.runs.run import Run
 
@@ -64,7 +66,7 @@ def _arms(name: str, run: Run) -> list[Arm]:
 
     from autophage.report.page import Arm
 
-    predictions = run.predictions()
+    predictions = [*run.predictions(), *calibrated(run)]
     several = len(run.spec.agents) > 1
     arms = []
     for agent in run.spec.agents:
@@ -80,6 +82,35 @@ def _arms(name: str, run: Run) -> list[Arm]:
             )
         )
     return arms
+
+
+def calibrated(run: Run) -> list[Prediction]:
+    """The held-out log-likelihood that the relative excess risk implies, its unknown unit taken from the first
+    retraining:  R_g = R_0 + (rho_g - 1) / (rho_1 - 1) (R_1 - R_0),  R the measured negative log-likelihood."""
+    import polars as pl
+
+    from autophage.parts import Prediction
+
+    found = []
+    for p in run.predictions():
+        if p.metric != "relative_excess_risk" or np.size(p.values) < 3 or not p.values[1] > 1:
+            continue
+        rows = run.metrics.filter((pl.col("agent") == p.agent) & (pl.col("metric") == "log_likelihood"))
+        start = [rows.filter(pl.col("generation") == g)["value"].mean() for g in (0, 1)]
+        if not all(isinstance(s, float) and np.isfinite(s) for s in start):
+            continue
+        rho = np.asarray(p.values, dtype=np.float64)
+        found.append(
+            Prediction(
+                "log_likelihood",
+                start[0] + (rho - 1) / (rho[1] - 1) * (start[1] - start[0]),  # type: ignore[operator]
+                "conjecture",
+                f"{p.statement} Drawn with the first retraining as its unit.",
+                p.source,
+                agent=p.agent,
+            )
+        )
+    return found
 
 
 def gallery(run: Run, agent: str) -> Gallery | None:
@@ -182,7 +213,7 @@ def _repeat(runs: Mapping[str, Run]) -> list[str]:
     lines = []
     for run in runs.values():
         place = run.folder / "spec.yaml" if run.folder is not None else Path("spec.yaml")
-        lines.append(f"autophage run {place} --out runs/again-{run.spec.name}")
+        lines.append(shlex.join(["autophage", "run", str(place), "--out", f"runs/again-{run.spec.name}"]))
     return lines
 
 
