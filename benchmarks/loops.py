@@ -32,7 +32,8 @@ def gaussian(dim: int, path: str, workflow: str = "replace", n: int = N) -> dict
 
 
 def random_numbers(dim: int) -> tuple:
-    """The numbers that the law of the refit needs and nothing else: means, chi-squares, and what lies below them."""
+    """The numbers that the law of the refit needs and nothing else: means, chi-squares, and what lies below
+    them."""
     rng = np.random.Generator(np.random.SFC64(2))
     below = dim * (dim - 1) // 2
 

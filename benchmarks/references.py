@@ -1,4 +1,5 @@
-"""What a script of this field does: one replicate after the other in plain numpy, nothing measured on the way.
+"""What a script of this field does: one replicate after the other in plain numpy, nothing measured on the
+way.
 
 These loops are the yardstick. They are meant to be literal, not fast.
 """

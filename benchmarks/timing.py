@@ -1,4 +1,5 @@
-"""Timing that survives a busy machine: both sides alternate in one process, CPU seconds count, medians are quoted."""
+"""Timing that survives a busy machine: both sides alternate in one process, CPU seconds count, medians are
+quoted."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ class Row:
 
 
 def paired(*sides: tuple[Callable[[], object], float], rounds: int = ROUNDS) -> list[float]:
-    """Median CPU seconds per unit of each side; side = (function, units of work in one call). The sides take turns, so
-    that a slow moment of the machine falls on all of them."""
+    """Median CPU seconds per unit of each side; side = (function, units of work in one call). The sides take
+    turns, so that a slow moment of the machine falls on all of them."""
     for work, _ in sides:
         work()
     spent: list[list[float]] = [[] for _ in sides]

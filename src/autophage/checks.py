@@ -15,7 +15,8 @@ from autophage.workflows import takes_parts
 
 
 def check(spec: Spec, real: Mapping[str, int]) -> list[str]:
-    """Raises `SpecError` at the first misfit; returns warnings. `real` is the size of each agent's generation 0."""
+    """Raises `SpecError` at the first misfit; returns warnings. `real` is the size of each agent's generation
+    0."""
     warnings: list[str] = []
     for name, agent in spec.agents.items():
         where = f"agents.{name}." if len(spec.agents) > 1 else ""
@@ -48,11 +49,15 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
     unknown = set(agent.sampling.chosen()) - set(getattr(learner, "sampling_keys", ()))
     if unknown:
         known = ", ".join(sorted(getattr(learner, "sampling_keys", ()))) or "none"
-        raise SpecError(f"{where}sampling.{min(unknown)} is not understood by learner {kind}; it takes: {known}")
+        raise SpecError(
+            f"{where}sampling.{min(unknown)} is not understood by learner {kind}; it takes: {known}"
+        )
     if getattr(learner, "start", "scratch") == "previous" and not getattr(learner, "warm_starts", False):
         raise SpecError(f"{where}learner.start is `previous` but learner {kind} always fits from scratch")
     if getattr(learner, "needs_labels", False) and "label" not in spec.data.reference().fields:
-        raise SpecError(f"{where}learner {kind} needs labels and data {registry.kind_of('data', spec.data)} has none")
+        raise SpecError(
+            f"{where}learner {kind} needs labels and data {registry.kind_of('data', spec.data)} has none"
+        )
     if spec.initial_model is not None and not hasattr(learner, "initial"):
         raise SpecError(f"initial_model is given but learner {kind} cannot start from a known law")
     if spec.initial_model is not None:
@@ -137,7 +142,9 @@ def _metrics(spec: Spec) -> None:
         kind = registry.kind_of("metric", metric)
         domains = getattr(metric, "domains", None)
         if domains is not None and spec.data.domain not in domains:
-            raise SpecError(f"metrics[{i}]: {kind} measures {' or '.join(sorted(domains))}, the data are {spec.data.domain}")
+            raise SpecError(
+                f"metrics[{i}]: {kind} measures {' or '.join(sorted(domains))}, the data are {spec.data.domain}"
+            )
         needs: frozenset[str] = getattr(metric, "needs", frozenset())
         if "truth" in needs and spec.data.truth is None:
             raise SpecError(

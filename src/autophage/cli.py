@@ -1,7 +1,7 @@
 """The command line: the same verbs as in Python.
 
-Exit codes: 0 the run ended (also with failed replicates), 1 a band or guard was missed, 2 the user's mistake, 130
-interrupted. Every verb takes `--json`.
+Exit codes: 0 the run ended (also with failed replicates), 1 a band or guard was missed, 2 the user's mistake,
+130 interrupted. Every verb takes `--json`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def run_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the loop with live progress; write the run, its figures and report.html; print the verdict and one next action."""
+    """Run the loop with live progress; write the run, its figures and report.html; print the verdict and one
+    next action."""
     from autophage.commands import running
 
     code = running.run(spec, out, settings or [], resume, dry_run, workers, figures, as_json)

@@ -1,7 +1,7 @@
 """`python -m autophage.demo`: real handwritten digits through a flow that eats its own samples.
 
-Two arms share generation 0: one is trained on its own samples only, the other keeps the real digits in every training
-set. The page puts their courses, their verdicts and their digits side by side.
+Two arms share generation 0: one is trained on its own samples only, the other keeps the real digits in every
+training set. The page puts their courses, their verdicts and their digits side by side.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ def settings(cls: type) -> dict[str, str]:
 
     >>> from autophage.workflows import Mix
     >>> sorted(settings(Mix)), settings(Mix)["real"]
-    (['initial_size', 'real', 'sample_size', 'synthetic_ratio'], 'How many real records every generation keeps.')
+    (['initial_size', 'real', 'sample_size', 'synthetic_ratio'], 'How many real records every generation
+    keeps.')
     """
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -27,7 +28,8 @@ def settings(cls: type) -> dict[str, str]:
         names = {f.name for f in dataclasses.fields(base)}
         for here, after in zip(tree.body, tree.body[1:], strict=False):
             described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and described:
-                if here.target.id in names:
-                    found[here.target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
+            if not (isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and described):
+                continue
+            if here.target.id in names:
+                found[here.target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
     return found

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class Evaluation:
-    """A `parts.View`: models as they were fitted, and an evaluation draw of the sampler that the loop uses, made once
-    and only when a metric asks for it."""
+    """A `parts.View`: models as they were fitted, and an evaluation draw of the sampler that the loop uses,
+    made once and only when a metric asks for it."""
 
     def __init__(
         self,

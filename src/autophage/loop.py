@@ -7,8 +7,9 @@
     k_t     = curate(s_t)
     D_{t+1} = execute(workflow.plan(t+1), real, fresh, k_0 .. k_t)
 
-`Loop.step` is this and nothing else. State in, state out: no part changes an earlier generation. A loop of one model
-is an ecosystem with one agent; a block of replicates steps together where the learner fits in closed form.
+`Loop.step` is this and nothing else. State in, state out: no part changes an earlier generation. A loop of
+one model is an ecosystem with one agent; a block of replicates steps together where the learner fits in
+closed form.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Loop:
 
     Takes a `Spec`, or a spec's keys as keywords. Raises `SpecError` when the parts do not fit each other.
 
-    >>> loop = Loop(data={"kind": "gaussian"}, learner={"kind": "gaussian"}, workflow={"kind": "accumulate"}, seed=0)
+    >>> loop = Loop(data={"kind": "gaussian"}, learner={"kind": "gaussian"}, workflow={"kind": "accumulate"})
     >>> state = loop.start(loop.blocks()[0])
     >>> state, (first,) = loop.step(state)
     >>> first.number, first.agent, state.generation
@@ -162,12 +163,13 @@ class Loop:
         return any(getattr(m, "against", "") == "train" or "train" in m.needs for m in self.spec.metrics)
 
     def step(self, state: State, keep: Keep | None = None) -> tuple[State, list[Generation]]:
-        """One generation of every agent. Raises `FitFailed` when a learner diverges; the state is then unchanged."""
+        """One generation of every agent. Raises `FitFailed` when a learner diverges; the state is then
+        unchanged."""
         t, block = state.generation, state.block
         here = self.key(block) / "generation" / t
         last = t + 1 == self.spec.generations
         models, drawn, done = dict(state.models), {}, []
-        for name, agent in self.agents.items():
+        for name in self.agents:
             key, pile = here / name, state.piles[name]
             data, real_share = pile.training_set(self.plan(name, t), key / "data")
             models[name] = self._fit(name, data, state, key)
@@ -175,21 +177,30 @@ class Loop:
             drawn[name] = None if last else self._drawn(name, sampler, pile, t, key, keep)
             done.append(self._record(name, state, models[name], sampler, data, real_share, drawn[name], key))
         if last:
-            return replace(state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)), done
+            return replace(
+                state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)
+            ), done
         piles = {name: self._grown(name, state, drawn) for name in self.agents}
         return State(block, t + 1, models, piles, self._absorbed(state, models)), done
 
     def leaps(self) -> bool:
-        """Whether generations can pass unseen inside the learner: nothing is measured, curated, shared or mixed."""
+        """Whether generations can pass unseen inside the learner: nothing is measured, curated, shared or
+        mixed."""
         (name, agent), *others = self.agents.items()
         plain = not (others or self.spec.metrics or agent.treatment or agent.sampling.chosen())
         if not plain or self.paths[name] != "statistics" or self.spec.generations < 2:
             return False
         plan = self.plan(name, 1)
-        return plan is not None and len(plan.rows) == 1 and plan.rows[0].origin == "synthetic" and not agent.workflow.pooled
+        return (
+            plan is not None
+            and len(plan.rows) == 1
+            and plan.rows[0].origin == "synthetic"
+            and not agent.workflow.pooled
+        )
 
     def leap(self, state: State) -> State:
-        """To the last generation at once, from a state that has done at least one; the same numbers as `step` gives."""
+        """To the last generation at once, from a state that has done at least one; the same numbers as `step`
+        gives."""
         (name, agent), last = next(iter(self.agents.items())), self.spec.generations - 1
         here, newest = self.key(state.block) / "generation", state.generation - 1
         counts = [self.plan(name, t + 1).new for t in range(newest, last)]  # type: ignore[union-attr]
@@ -259,7 +270,8 @@ class Loop:
         return model.tuned(sampling) if sampling.chosen() else model
 
     def _drawn(self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None) -> Any:
-        """What the newest model gives to those who train on it next: as many records as the largest plan asks."""
+        """What the newest model gives to those who train on it next: as many records as the largest plan
+        asks."""
         consumers = [a for a in self.agents if name in dict(self._feeding(a))]
         plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
@@ -295,7 +307,9 @@ class Loop:
         fresh = sum(row.count or 0 for row in plan.rows if row.origin == "fresh")
         if isinstance(pile, Summaries):
             return pile.grown(drawn[name], fresh)
-        pieces = [(drawn[source], share) for source, share in self._feeding(name) if drawn[source] is not None]
+        pieces = [
+            (drawn[source], share) for source, share in self._feeding(name) if drawn[source] is not None
+        ]
         if len(pieces) == 1 and pieces[0][1] == 1.0 and len(pieces[0][0]) <= plan.new:
             return pile.grown(pieces[0][0], fresh)
         counts = _portions([share for _, share in pieces], plan.new)
@@ -314,7 +328,15 @@ class Loop:
         return result
 
     def _record(
-        self, name: str, state: State, model: Model, sampler: Model, data: Any, share: Any, drawn: Any, key: Key
+        self,
+        name: str,
+        state: State,
+        model: Model,
+        sampler: Model,
+        data: Any,
+        share: Any,
+        drawn: Any,
+        key: Key,
     ) -> Generation:
         R, t = state.block.replicates, state.generation
         real_share = np.broadcast_to(np.asarray(share, dtype=np.float64), (R,))

@@ -19,8 +19,8 @@ from autophage.keys import Key
 from autophage.samples import Batch, Samples
 
 Domain = Literal["vectors", "symbols", "counts", "binary", "positive"]
-"""What one record is: a real vector (images and encoded tables too), one of K symbols, a vector of counts, of zeros
-and ones, or of positive numbers."""
+"""What one record is: a real vector (images and encoded tables too), one of K symbols, a vector of counts, of
+zeros and ones, or of positive numbers."""
 
 
 CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "arbitrary_types_allowed": True}
@@ -30,8 +30,8 @@ CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "arbitrary_types_
 class Model(ABC):
     """A fitted generative model: an immutable value.
 
-    A model of a batched learner holds `replicates` models at once: its arrays have the replicate as first axis,
-    `sample` returns a `Batch`, and `log_prob` (R, n).
+    A model of a batched learner holds `replicates` models at once: its arrays have the replicate as first
+    axis, `sample` returns a `Batch`, and `log_prob` (R, n).
     """
 
     replicates: int = 1
@@ -53,17 +53,18 @@ class Model(ABC):
         raise NotImplementedError
 
     def absorbed(self) -> np.ndarray | None:
-        """(R,) True where the model can never change again (a point mass), or None when that cannot happen."""
+        """(R,) True where the model can never change again (a point mass), or None when that cannot
+        happen."""
         return None
 
     def frozen(self, where: np.ndarray, before: Model) -> Model:
-        """This model with the replicates `where` (R,) as they were `before`: an absorbed one carries its value forward.
-        Only needed where `absorbed` marks more than what the fit itself leaves unchanged."""
+        """This model with the replicates `where` (R,) as they were `before`: an absorbed one carries its
+        value forward. Only needed where `absorbed` marks more than what the fit itself leaves unchanged."""
         return self
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What must be stored to rebuild it with `Learner.restore`. A model that cannot be stored safely raises
-        `NotImplementedError`; the run then refits it on resume from its stored training set."""
+        """What must be stored to rebuild it with `Learner.restore`. A model that cannot be stored safely
+        raises `NotImplementedError`; the run then refits it on resume from its stored training set."""
         raise NotImplementedError
 
 
@@ -133,9 +134,10 @@ class Statistics(NamedTuple):
 class SufficientLearner(Learner):
     """A batched learner whose fit needs sufficient statistics only.
 
-    They add up over batches, so accumulating costs O(1) a generation; and where the law of the statistics of n new
-    records is known in closed form (`has_law`), the loop draws them directly, at a cost independent of n.
-    Statistics are NamedTuples of arrays with `count` first; a leading axis of 1 stands for every replicate.
+    They add up over batches, so accumulating costs O(1) a generation; and where the law of the statistics of
+    n new records is known in closed form (`has_law`), the loop draws them directly, at a cost independent of
+    n. Statistics are NamedTuples of arrays with `count` first; a leading axis of 1 stands for every
+    replicate.
     """
 
     batched: ClassVar[bool] = True
@@ -161,14 +163,16 @@ class SufficientLearner(Learner):
         raise NotImplementedError(f"{type(self).__name__} has no closed law of the refit")
 
     def resample(self, model: Model, n: int, key: Key) -> Any:
-        """The statistics of n new records that are really drawn. Override where that can be done without keeping them."""
+        """The statistics of n new records that are really drawn. Override where that can be done without
+        keeping them."""
         return self.summarize(model.sample(n, key=key))
 
     def chain(
         self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
     ) -> tuple[Model, np.ndarray]:
-        """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of the last
-        model, nothing looked at in between. `absorbed` (R,) holds the generation in which a replicate froze, or -1."""
+        """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of
+        the last model, nothing looked at in between. `absorbed` (R,) holds the generation in which a
+        replicate froze, or -1."""
         for generation, (n, key) in enumerate(zip(counts, keys, strict=True), first):
             after = self.estimate(self.refit(model, n, key))
             if (absorbed >= 0).any():
@@ -189,7 +193,8 @@ class SufficientLearner(Learner):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where real records come from: a finite set split once into train and reference, or a law without end."""
+    """Where real records come from: a finite set split once into train and reference, or a law without
+    end."""
 
     @property
     def unlimited(self) -> bool:
@@ -253,7 +258,8 @@ class View(Protocol):
     real_size: int
     """Real records that generation 0 was fitted to."""
     memo: dict[Any, Any]
-    """Kept for the whole run: what a metric computes once (features of the reference, a trained classifier)."""
+    """Kept for the whole run: what a metric computes once (features of the reference, a trained
+    classifier)."""
 
     def generated(self, r: int) -> Samples:
         """The evaluation draw of replicate r: `evaluation_size` records, the same for every metric."""
@@ -272,7 +278,8 @@ class Metric(ABC):
     direction: ClassVar[Literal["lower", "higher", "none"]] = "none"
     """Which way is better."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of "truth", "log_prob", "labels", "samples", "train": refused before the start where the run has none."""
+    """Of "truth", "log_prob", "labels", "samples", "train": refused before the start where the run has
+    none."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """What an agent may train on: the real records and everything sampled so far, executing its workflow's plans.
 
-`Records` keeps the records themselves, of one replicate (`Samples`) or of a block (`Batch`). `Summaries` keeps sufficient
-statistics only, so that accumulating costs O(1) a generation whatever was sampled, and draws them from their exact
-law where the path says so. Both are immutable: `grown` returns a new pile.
+`Records` keeps the records themselves, of one replicate (`Samples`) or of a block (`Batch`). `Summaries`
+keeps sufficient statistics only, so that accumulating costs O(1) a generation whatever was sampled, and draws
+them from their exact law where the path says so. Both are immutable: `grown` returns a new pile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class RealData:
     reuse: bool = False
 
     def first(self, key: Key) -> Any:
-        """Generation 0's real set: drawn by every replicate from an unlimited source, shared from a finite one."""
+        """Generation 0's real set: drawn by every replicate from an unlimited source, shared from a finite
+        one."""
         if self.source.unlimited:
             return self._shaped(self.source.draw(self.size, key=key, replicates=self.replicates))
         train = self.source.train()
@@ -166,7 +167,8 @@ class Records:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What must be stored to go on later (blocks of replicates; deep runs keep their samples as files)."""
+        """What must be stored to go on later (blocks of replicates; deep runs keep their samples as
+        files)."""
         stored = {"real.x": self.real.x, "real.generation": self.real.generation}
         for i, batch in enumerate(self.batches):
             stored |= {f"batch{i}.x": batch.x, f"batch{i}.generation": batch.generation}
@@ -282,7 +284,11 @@ class Summaries:
         """What must be stored to go on later."""
         stored: dict[str, np.ndarray] = {"newest": np.array(self.newest), "used": np.array(self.used)}
         stored |= {"share": np.asarray(self.share), "recent": np.array(len(self.recent))}
-        pieces = {"real": self.real, "pool": self.pool, **{f"recent{i}": s for i, s in enumerate(self.recent)}}
+        pieces = {
+            "real": self.real,
+            "pool": self.pool,
+            **{f"recent{i}": s for i, s in enumerate(self.recent)},
+        }
         for name, statistics in pieces.items():
             if statistics is not None:
                 for field, value in statistics._asdict().items():
@@ -331,7 +337,9 @@ def _without_replacement(parts: list[Any], n: int, replicates: int, key: Key) ->
         rows = np.sort(key.generator().permutation(total)[:n])
         return Samples.join(parts)[rows]
     order = key.generator().random((replicates, total))
-    rows = np.sort(np.argpartition(order, n - 1, axis=1)[:, :n] if n < total else np.argsort(order, axis=1), axis=1)
+    rows = np.sort(
+        np.argpartition(order, n - 1, axis=1)[:, :n] if n < total else np.argsort(order, axis=1), axis=1
+    )
     starts = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     x = np.empty((replicates, n, *parts[0].x.shape[2:]), np.result_type(*[p.x for p in parts]))
     generation = np.empty((replicates, n), np.int32)

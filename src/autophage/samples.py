@@ -1,10 +1,10 @@
 """Records and their provenance.
 
-`Samples` are the records of one replicate: named fields of one length, and for each record the generation that
-made it (-1 for real), the agent that made it, and a weight. A field may be a plain array, a memory-mapped one, or
-`Segments`: several arrays end to end, none copied, so that a pool of a hundred generations on disk costs no more
-memory than one. `Batch` is the same for many replicates at once, the replicate as the first axis; only learners
-that fit in closed form see it.
+`Samples` are the records of one replicate: named fields of one length, and for each record the generation
+that made it (-1 for real), the agent that made it, and a weight. A field may be a plain array, a
+memory-mapped one, or `Segments`: several arrays end to end, none copied, so that a pool of a hundred
+generations on disk costs no more memory than one. `Batch` is the same for many replicates at once, the
+replicate as the first axis; only learners that fit in closed form see it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ class Samples:
         """
         if x is not None:
             fields = {"x": x, **fields}
-        named = {k: v if isinstance(v, Segments) else np.asanyarray(v) for k, v in fields.items() if v is not None}
+        named = {
+            k: v if isinstance(v, Segments) else np.asanyarray(v) for k, v in fields.items() if v is not None
+        }
         lengths = {k: len(v) for k, v in named.items()}
         if len(set(lengths.values())) != 1:
             raise DataError(f"the fields of samples must have one length, got {lengths or 'no field'}")

@@ -1,6 +1,7 @@
 """Sizes and shares that may change over generations: a number, or a schedule.
 
-`{constant: 100}`, `{power: {scale: 20, exponent: 1}}` (scale x t^exponent) and `{values: [..]}` (its first entry is t = 1).
+`{constant: 100}`, `{power: {scale: 20, exponent: 1}}` (scale x t^exponent) and `{values: [..]}` (its first
+entry is t = 1).
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def at(schedule: Schedule, t: int, what: str = "the schedule") -> float:
 
 
 def size_at(schedule: Schedule, t: int, what: str) -> int:
-    """A number of records at t: rounded up. Raises `SpecError`, naming t, unless it is finite and at least 0."""
+    """A number of records at t: rounded up. Raises `SpecError`, naming t, unless it is finite and at least
+    0."""
     value = at(schedule, t, what)
     if not (math.isfinite(value) and value >= 0):
         raise SpecError(f"{what} is {value:g} at t = {t}; a number of records must be zero or more")

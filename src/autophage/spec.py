@@ -1,8 +1,9 @@
 """What a run is, as data.
 
 A spec is YAML, JSON, a dict, or keyword arguments of `Loop`; the loader always produces `agents`, with
-`learner / workflow / curation / treatment / sampling` at the top level as short for one agent called main. Parts are frozen
-dataclasses; pydantic reads them at this door and nowhere else. Every refusal is one sentence.
+`learner / workflow / curation / treatment / sampling` at the top level as short for one agent called main.
+Parts are frozen dataclasses; pydantic reads them at this door and nowhere else. Every refusal is one
+sentence.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _AGENT_KEYS = ("learner", "workflow", "curation", "treatment", "sampling")
 
 
 class Feed(pydantic.BaseModel):
-    """One arrow of an ecosystem: of the synthetic records that agent `to` trains on, `share` come from agent `from`."""
+    """One arrow of an ecosystem: of the synthetic records that agent `to` trains on, `share` come from agent
+    `from`."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     from_: str = pydantic.Field(alias="from")
@@ -65,7 +67,11 @@ class Spec(pydantic.BaseModel):
     """A run, complete: everything a machine needs to repeat it."""
 
     model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True, populate_by_name=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )
     schema_: int = pydantic.Field(SCHEMA, alias="schema")
     """Version of the spec's format."""
@@ -118,7 +124,8 @@ class Spec(pydantic.BaseModel):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the written spec re-creates the run (an object without an import path cannot be written)."""
+        """Whether the written spec re-creates the run (an object without an import path cannot be
+        written)."""
         return "<object" not in json.dumps(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,7 +177,9 @@ def read(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot be parsed'}") from error
+        raise SpecError(
+            f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        ) from error
     if not isinstance(raw, dict):
         raise SpecError(f"{path} holds no spec: expected keys such as data, learner and workflow")
     return raw
@@ -249,12 +258,18 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         if key not in known:
             raise SpecError(f"unknown key '{key}' in the spec{registry.nearest(str(key), known)}")
     if raw.get("schema", SCHEMA) != SCHEMA:
-        raise SpecError(f"this spec has schema {raw['schema']!r}; this version of autophage reads schema {SCHEMA}")
+        raise SpecError(
+            f"this spec has schema {raw['schema']!r}; this version of autophage reads schema {SCHEMA}"
+        )
     if "data" not in raw:
         raise SpecError("the spec has no data: name the real data, for example data: {kind: digits}")
     for name, smallest in (("replicates", 1), ("generations", 1), ("evaluation_size", 2)):
         value = raw.get(name)
-        if name in raw and value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < smallest):
+        if (
+            name in raw
+            and value is not None
+            and (not isinstance(value, int) or isinstance(value, bool) or value < smallest)
+        ):
             raise SpecError(f"{name} is {value!r}; it must be a whole number of at least {smallest}")
     seed = raw.get("seed")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
@@ -265,14 +280,18 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     short = {k: raw.pop(k) for k in _AGENT_KEYS if k in raw}
     agents = raw.pop("agents", None)
     if agents is not None and short:
-        raise SpecError(f"the spec has both agents and a top-level '{next(iter(short))}'; write one or the other")
+        raise SpecError(
+            f"the spec has both agents and a top-level '{next(iter(short))}'; write one or the other"
+        )
     if agents is None:
         agents = {"main": short}
     if not isinstance(agents, Mapping) or not agents:
         raise SpecError("agents must map names to {learner, workflow, ...}")
     for name in agents:
         if not re.fullmatch(r"\w[\w.-]*", str(name)):
-            raise SpecError(f"agents has a name {str(name)!r}; names become folders: letters, digits, _ . and - only")
+            raise SpecError(
+                f"agents has a name {str(name)!r}; names become folders: letters, digits, _ . and - only"
+            )
     data = part("data", raw["data"], "data")
     built = {str(name): _agent(str(name), body, data, len(agents) > 1) for name, body in agents.items()}
     feeds = _feeds(raw.get("feeds") or (), built)
@@ -285,7 +304,9 @@ def _resolve(raw: dict[str, Any]) -> Spec:
     for i, metric in enumerate(measured):
         if any(_plain("metric", metric) == _plain("metric", m) for m in measured[:i]):
             raise SpecError(f"metrics[{i}] measures the same as an earlier entry; write each metric once")
-    rest = {k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw}
+    rest = {
+        k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw
+    }
     try:
         spec = Spec(
             schema=SCHEMA,
@@ -364,7 +385,9 @@ def _verdict(given: Any) -> VerdictSpec:
         raise SpecError("verdict must be a mapping with risk, diversity or trivial")
     for key in given:
         if key not in VerdictSpec.model_fields:
-            raise SpecError(f"unknown key 'verdict.{key}'{registry.nearest(str(key), VerdictSpec.model_fields)}")
+            raise SpecError(
+                f"unknown key 'verdict.{key}'{registry.nearest(str(key), VerdictSpec.model_fields)}"
+            )
     try:
         return VerdictSpec.model_validate(given)
     except pydantic.ValidationError as error:
@@ -372,11 +395,14 @@ def _verdict(given: Any) -> VerdictSpec:
 
 
 def part(slot: str, given: Any, where: str) -> Any:
-    """A part from a kind, a mapping with a kind, or as it is. Raises `SpecError` naming the nearest known key."""
+    """A part from a kind, a mapping with a kind, or as it is. Raises `SpecError` naming the nearest known
+    key."""
     if isinstance(given, str):
         given = {"kind": given}
     if isinstance(given, type):
-        raise SpecError(f"{where} is a class; give an instance of it, or {{kind: estimator, object: ...}} for a learner")
+        raise SpecError(
+            f"{where} is a class; give an instance of it, or {{kind: estimator, object: ...}} for a learner"
+        )
     if not isinstance(given, Mapping):
         if given is None or isinstance(given, int | float | list | tuple | bool):
             raise SpecError(f"{where} is {given!r}; write a kind, one of: {', '.join(registry.kinds(slot))}")
@@ -389,7 +415,9 @@ def part(slot: str, given: Any, where: str) -> Any:
 
 
 def _own(slot: str, given: Any, where: str) -> Any:
-    wanted = {"learner": "fit", "workflow": "plan", "metric": "measure", "data": "reference"}.get(slot, "apply")
+    wanted = {"learner": "fit", "workflow": "plan", "metric": "measure", "data": "reference"}.get(
+        slot, "apply"
+    )
     if not callable(getattr(given, wanted, None)):
         raise SpecError(f"{where}: {type(given).__name__} has no method '{wanted}', so it cannot be a {slot}")
     if slot == "learner" and not hasattr(given, "domains"):
@@ -415,7 +443,9 @@ def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
                 _refuse_unknown(body, [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL], where)
             return cls(**body)
         except (TypeError, ValueError) as error:
-            raise (error if isinstance(error, AutophageError) else SpecError(f"{where}: {_first_line(error)}")) from error
+            raise (
+                error if isinstance(error, AutophageError) else SpecError(f"{where}: {_first_line(error)}")
+            ) from error
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     _refuse_unknown(body, names, where)
     try:
@@ -429,7 +459,9 @@ def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 *above, key = (str(p) for p in item["loc"])
                 inside = ".".join([where, *(n for n in above if n in body or n in _below(cls))])
-                raise SpecError(f"unknown key '{inside}.{key}'{registry.nearest(key, _below(cls, above))}") from error
+                raise SpecError(
+                    f"unknown key '{inside}.{key}'{registry.nearest(key, _below(cls, above))}"
+                ) from error
         raise SpecError(_sentence(error, where)) from error
 
 
@@ -459,8 +491,14 @@ def _refuse_unknown(body: Mapping[str, Any], names: Sequence[str], where: str) -
 
 def _sentence(error: pydantic.ValidationError, where: str) -> str:
     # A union reports one error per member; the one that got deepest is what the user meant.
-    item = max(error.errors(), key=lambda e: (e["type"] not in ("dataclass_type", "float_type"), len(e["loc"])))
-    names = [str(p) for p in item["loc"] if not (isinstance(p, str) and (p[:1].isupper() or "[" in p or p == "float"))]
+    item = max(
+        error.errors(), key=lambda e: (e["type"] not in ("dataclass_type", "float_type"), len(e["loc"]))
+    )
+    names = [
+        str(p)
+        for p in item["loc"]
+        if not (isinstance(p, str) and (p[:1].isupper() or "[" in p or p == "float"))
+    ]
     place = ".".join([where, *names] if where else names) or "the spec"
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{place} is missing"
@@ -473,7 +511,9 @@ def _plain(slot: str, given: Any) -> dict[str, Any]:
     if not dataclasses.is_dataclass(given):
         return {"kind": kind if "<locals>" not in kind else f"<object {kind}>"}
     values = {
-        f.name: _value(getattr(given, f.name)) for f in dataclasses.fields(given) if f.init and not f.name.startswith("_")
+        f.name: _value(getattr(given, f.name))
+        for f in dataclasses.fields(given)
+        if f.init and not f.name.startswith("_")
     }
     return {"kind": kind if "<locals>" not in kind else f"<object {kind}>", **values}
 
@@ -513,8 +553,19 @@ def default_metrics(data: Any, learners: Sequence[Any]) -> list[Any]:
         return ["squared_mean_error", "variance"] if truth else ["variance"]
     if batched and truth:
         closed = ["variance", "squared_mean_error", "log_det"]
-        return [*closed, "frechet_model"] if hasattr(data.truth, "log_det") else [*closed[:1], "held_out_log_likelihood"]
-    measured = ["wasserstein", "frechet", "precision_recall", "sample_variance", "tail_coverage", "outside_support"]
+        return (
+            [*closed, "frechet_model"]
+            if hasattr(data.truth, "log_det")
+            else [*closed[:1], "held_out_log_likelihood"]
+        )
+    measured = [
+        "wasserstein",
+        "frechet",
+        "precision_recall",
+        "sample_variance",
+        "tail_coverage",
+        "outside_support",
+    ]
     return ["held_out_log_likelihood", *measured] if density else measured
 
 

@@ -1,9 +1,10 @@
 """How the next training set is put together.
 
-A workflow is a plan, not a copy: `plan(t)` says which batches enter generation t's training set and how many records
-of each, and nothing is moved. The loop executes the plan on records or on sufficient statistics; theory reads the
-same plan as a share matrix, the dry run as a cost. Batch 0 is the real set generation 0 was fitted to, batch g + 1 the
-records sampled from generation g's model. Words of Dey & Donoho (2024) and Kazdan et al. (2024).
+A workflow is a plan, not a copy: `plan(t)` says which batches enter generation t's training set and how many
+records of each, and nothing is moved. The loop executes the plan on records or on sufficient statistics;
+theory reads the same plan as a share matrix, the dry run as a cost. Batch 0 is the real set generation 0 was
+fitted to, batch g + 1 the records sampled from generation g's model. Words of Dey & Donoho (2024) and Kazdan
+et al. (2024).
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ DEFAULT_SIZE = 1000
 class Row:
     """Records of one origin in a training set.
 
-    `real` is batch 0, `fresh` new real draws, `synthetic` the batches of generations first..last. `count` is how many
-    (None: all of them; of the real set the first, or with `anew` others each time); with share, each record of the set is of this row with that probability.
+    `real` is batch 0, `fresh` new real draws, `synthetic` the batches of generations first..last. `count` is
+    how many (None: all of them; of the real set the first, or with `anew` others each time); with share, each
+    record of the set is of this row with that probability.
     """
 
     origin: Literal["real", "fresh", "synthetic"]
@@ -41,8 +43,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Generation t's training set. `new` records are asked of generation t-1's model. `draw`: the union of the rows, a
-    uniform subsample of `size` without replacement, or a mixture (each record's origin drawn by the rows' shares)."""
+    """Generation t's training set. `new` records are asked of generation t-1's model. `draw`: the union of
+    the rows, a uniform subsample of `size` without replacement, or a mixture (each record's origin drawn by
+    the rows' shares)."""
 
     generation: int
     rows: tuple[Row, ...]
@@ -57,15 +60,17 @@ class Workflow(ABC):
 
     __pydantic_config__: ClassVar[dict] = CONFIG
     sample_size: Schedule | None = None
-    """Records at t >= 1: the whole training set for replace, keep_real, fresh and accumulate_subsample; what the newest model
-    adds for accumulate and window. Default: the number of real records of generation 0."""
+    """Records at t >= 1: the whole training set for replace, keep_real, fresh and accumulate_subsample; what
+    the newest model adds for accumulate and window. Default: the number of real records of generation 0."""
     initial_size: int | None = None
-    """Real records generation 0 is fitted to. Default: the whole real training part; for an unlimited source, the
-    size at t = 1."""
+    """Real records generation 0 is fitted to. Default: the whole real training part; for an unlimited source,
+    the size at t = 1."""
 
     def __post_init__(self) -> None:
         if self.initial_size is not None and self.initial_size < 1:
-            raise SpecError(f"workflow.initial_size is {self.initial_size}; generation 0 needs at least one real record")
+            raise SpecError(
+                f"workflow.initial_size is {self.initial_size}; generation 0 needs at least one real record"
+            )
 
     pooled: ClassVar[bool] = False
     """Every batch stays in the training set for ever, so that running sums can stand for them."""
@@ -93,7 +98,8 @@ class Workflow(ABC):
         """Generation t's training set (t >= 1), where generation 0 was fitted to `real` real records."""
 
     def check(self, generations: int, real: int) -> list[str]:
-        """Plans every generation, so that a bad size or share is refused before the start; returns warnings."""
+        """Plans every generation, so that a bad size or share is refused before the start; returns
+        warnings."""
         if isinstance(self.sample_size, Values) and len(self.sample_size.values) < generations - 1:
             raise SpecError(
                 f"workflow.sample_size has {len(self.sample_size.values)} values; {generations} generations need {generations - 1}"
@@ -112,7 +118,8 @@ class Workflow(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Replace(Workflow):
-    """Every generation is fitted to samples of the newest model only: fully synthetic from generation 1 on."""
+    """Every generation is fitted to samples of the newest model only: fully synthetic from generation 1
+    on."""
 
     def plan(self, t: int, real: int) -> Plan:
         n = self.records_at(t, real)
@@ -169,8 +176,8 @@ class Window(Workflow):
 
 @dataclass(frozen=True, kw_only=True)
 class Mix(Workflow):
-    """The real set (or n of it), and floor(synthetic_ratio x real) samples of the newest model: the loop of Bertrand et
-    al. (2024), who call the ratio lambda."""
+    """The real set (or n of it), and floor(synthetic_ratio x real) samples of the newest model: the loop of
+    Bertrand et al. (2024), who call the ratio lambda."""
 
     real: Literal["all"] | int = "all"
     """How many real records every generation keeps."""
@@ -180,7 +187,9 @@ class Mix(Workflow):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sample_size is not None:
-            raise SpecError("workflow mix takes synthetic_ratio, not sample_size: its size follows from the real set")
+            raise SpecError(
+                "workflow mix takes synthetic_ratio, not sample_size: its size follows from the real set"
+            )
         if isinstance(self.real, int) and self.real < 1:
             raise SpecError(f"workflow.real is {self.real}; write `all` or a number of records above zero")
 
@@ -207,7 +216,9 @@ class Mix(Workflow):
     def plan(self, t: int, real: int) -> Plan:
         kept = self._kept(real)
         n = floor(self._ratio(t) * kept)
-        return Plan(t, (Row("real", count=None if self.real == "all" else kept), Row("synthetic", t - 1, t - 1, n)), n)
+        return Plan(
+            t, (Row("real", count=None if self.real == "all" else kept), Row("synthetic", t - 1, t - 1, n)), n
+        )
 
     def check(self, generations: int, real: int) -> list[str]:
         warnings = super().check(generations, real)
@@ -223,8 +234,8 @@ class Mix(Workflow):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepReal(Workflow):
-    """A training set of constant size: a share of it original real records, drawn anew each generation, the rest samples of
-    the newest model (Shumailov et al. 2024, who keep 10 %)."""
+    """A training set of constant size: a share of it original real records, drawn anew each generation, the
+    rest samples of the newest model (Shumailov et al. 2024, who keep 10 %)."""
 
     real_share: Schedule = 0.1
     """The share of real records, in [0, 1]."""
@@ -233,8 +244,12 @@ class KeepReal(Workflow):
         n = self.records_at(t, real)
         kept = ceil(share_at(self.real_share, t, "workflow.real_share") * n)
         if kept > real:
-            raise SpecError(f"workflow.real_share asks for {kept} real records at t = {t} but generation 0 has {real}")
-        return Plan(t, (Row("real", count=kept, anew=True), Row("synthetic", t - 1, t - 1, n - kept)), n - kept)
+            raise SpecError(
+                f"workflow.real_share asks for {kept} real records at t = {t} but generation 0 has {real}"
+            )
+        return Plan(
+            t, (Row("real", count=kept, anew=True), Row("synthetic", t - 1, t - 1, n - kept)), n - kept
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +280,10 @@ def takes_parts(plan: Plan, real: int) -> bool:
     """Whether a plan takes part of a batch, which only records can give, not their statistics."""
     return plan.draw == "subsample" or any(
         row.count is not None
-        and ((row.origin == "real" and row.count != real) or (row.origin == "synthetic" and row.last > row.first))
+        and (
+            (row.origin == "real" and row.count != real)
+            or (row.origin == "synthetic" and row.last > row.first)
+        )
         for row in plan.rows
     )
 
@@ -296,9 +314,11 @@ def shares(plan: Plan, sizes: Sequence[float] | np.ndarray) -> tuple[np.ndarray,
     return weights / total, fresh / total
 
 
-def share_matrix(workflow: Workflow, generations: int, real: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(A, fresh, sizes): A[t, b] the share of batch b in generation t's training set, fresh[t] that of new real
-    records, sizes[b] the records of batch b. Generation 0 is all batch 0."""
+def share_matrix(
+    workflow: Workflow, generations: int, real: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(A, fresh, sizes): A[t, b] the share of batch b in generation t's training set, fresh[t] that of new
+    real records, sizes[b] the records of batch b. Generation 0 is all batch 0."""
     A, fresh, sizes = np.zeros((generations, generations)), np.zeros(generations), np.zeros(generations)
     sizes[0] = real
     A[0, 0] = 1.0
@@ -307,4 +327,3 @@ def share_matrix(workflow: Workflow, generations: int, real: int) -> tuple[np.nd
         sizes[t] = plan.new
         A[t, : t + 1], fresh[t] = shares(plan, sizes)
     return A, fresh, sizes
-

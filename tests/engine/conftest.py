@@ -15,7 +15,8 @@ Reader = Callable[[Any], np.ndarray]
 
 @pytest.fixture
 def course() -> Callable[..., dict[int, np.ndarray]]:
-    """course(read, at, **spec): {generation: (R, ...) what `read` makes of the model}, for the generations `at`."""
+    """course(read, at, **spec): {generation: (R, ...) what `read` makes of the model}, for the generations
+    `at`."""
 
     def steps(read: Reader, at: list[int], **spec: Any) -> dict[int, np.ndarray]:
         spec = {"seed": 11, "metrics": [], "generations": max(at) + 1, **spec}
@@ -34,8 +35,8 @@ def course() -> Callable[..., dict[int, np.ndarray]]:
 
 @pytest.fixture
 def close() -> Callable[..., None]:
-    """close(values, expected, tolerance): the mean over replicates is right, and the replicates suffice to tell: the
-    tolerance is at least four of its standard errors."""
+    """close(values, expected, tolerance): the mean over replicates is right, and the replicates suffice to
+    tell: the tolerance is at least four of its standard errors."""
 
     def check(values: np.ndarray, expected: float, tolerance: float, relative: bool = True) -> None:
         width = tolerance * abs(expected) if relative else tolerance

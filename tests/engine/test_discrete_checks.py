@@ -1,4 +1,5 @@
-"""The sheets' checks of discrete loops, run by the engine. k-th generations of the sheets are our generation k - 1."""
+"""The sheets' checks of discrete loops, run by the engine. k-th generations of the sheets are our generation
+k - 1."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def test_d5_distinct_symbols_stay_above_their_bound(course):
 
 
 def test_d7_partially_synthetic(course, close):
-    """N = 200 fixed real records with exactly Zipf's frequencies, n = 300 synthetic: E||p - q||^2 after 15 rounds."""
+    """N = 200 fixed real records with exactly Zipf's frequencies, n = 300 synthetic: E||p - q||^2 after 15
+    rounds."""
     q = zipf(10)
 
     from autophage.keys import Key
@@ -149,7 +151,8 @@ def test_h5_polya(course, close):
 
 @pytest.mark.parametrize("counts", ["mixture", "exact"])
 def test_fresh_share_of_categorical_records_follows_its_exact_recursion(course, close, counts):
-    """E||p_t - q||^2 with real share a and n records: the law of total variance, mixture and exact counts apart."""
+    """E||p_t - q||^2 with real share a and n records: the law of total variance, mixture and exact counts
+    apart."""
     q, n, a, T = zipf(8), 60, 0.2, 6
     second = float((q**2).sum())
     error = (1 - second) / n

@@ -1,5 +1,5 @@
-"""The sheets' checks of Gaussian loops, run by the engine. Sheets count refits from the truth: t refits are our
-generation t - 1, and checks that start from a known law use `initial_model`."""
+"""The sheets' checks of Gaussian loops, run by the engine. Sheets count refits from the truth: t refits are
+our generation t - 1, and checks that start from a known law use `initial_model`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def test_n6_subsample_converges_to_a_positive_level(course, close):
 
 
 class ExactMoments:
-    """n real records of mean exactly 0 and variance exactly 1, the same for all: what R14 and R15 condition on."""
+    """n real records of mean exactly 0 and variance exactly 1, the same for all: what R14 and R15 condition
+    on."""
 
     unlimited, domain, truth, dim, shape = False, "vectors", None, 1, (1,)
 

@@ -51,8 +51,8 @@ def test_r25_kernels_inflate(course, close):
 
 
 def modes_and_balance(model, radius=2.0):
-    """Modes holding more than 1 % of the mass (each component belongs to its nearest true mode), and the Gini-Simpson
-    diversity of the modes' weights over that of eight equal ones."""
+    """Modes holding more than 1 % of the mass (each component belongs to its nearest true mode), and the
+    Gini-Simpson diversity of the modes' weights over that of eight equal ones."""
     angles = 2 * np.pi * np.arange(8) / 8
     centres = radius * np.column_stack([np.cos(angles), np.sin(angles)])
     nearest = ((model.means[:, :, None] - centres) ** 2).sum(axis=-1).argmin(axis=-1)

@@ -24,7 +24,8 @@ from rich.table import Table
 
 from autophage.commands.opening import SPECS, opened, said
 from autophage.loop import Loop
-from autophage.runs.run import Run, run as run_spec
+from autophage.runs.run import Run
+from autophage.runs.run import run as run_spec
 from autophage.spec import Spec
 
 MARKS = {"yes": "[bold red]yes[/]", "no": "[green]no[/]", "undecided": "[dim]undecided[/]"}
@@ -145,7 +146,8 @@ def _cell(rows: pl.DataFrame, generation: int) -> str:
 
 
 class Progressing:
-    """Live progress: generations done, the first metric, time left. One line now and then where there is no terminal."""
+    """Live progress: generations done, the first metric, time left. One line now and then where there is no
+    terminal."""
 
     def __init__(self, spec: Spec, console: Console, quiet: bool = False) -> None:
         self.blocks = len(Loop(spec).blocks())

@@ -3,8 +3,8 @@
     from autophage import laws
     laws.learner(MyLearner(), data)        # raises laws.Broken in one sentence
 
-Each suite is a plain function: it needs no test framework, takes a part and small data, and raises `Broken` at the
-first law that does not hold. The project runs the same suites on its own parts.
+Each suite is a plain function: it needs no test framework, takes a part and small data, and raises `Broken`
+at the first law that does not hold. The project runs the same suites on its own parts.
 """
 
 from autophage.laws.broken import Broken, holds

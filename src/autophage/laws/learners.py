@@ -17,8 +17,8 @@ REPLICATES = 4
 def learner(part: Any, data: Any, *, key: Key | None = None) -> None:
     """Fit and sample: right shapes, finite, repeatable, immutable, restorable.
 
-    `data` is an array (n, ...) of records, or `Samples`. For a batched learner every replicate gets the same records.
-    Raises `laws.Broken` at the first law that does not hold.
+    `data` is an array (n, ...) of records, or `Samples`. For a batched learner every replicate gets the same
+    records. Raises `laws.Broken` at the first law that does not hold.
     """
     key = key or Key(0) / "laws"
     records = data if isinstance(data, Samples) else Samples.of(np.asarray(data))

@@ -11,8 +11,8 @@ from autophage.laws.broken import holds
 
 
 def source(part: Any) -> None:
-    """Held-out records that are always the same; training records or draws of the same shape, finite, and repeatable.
-    Raises `laws.Broken` at the first law that does not hold."""
+    """Held-out records that are always the same; training records or draws of the same shape, finite, and
+    repeatable. Raises `laws.Broken` at the first law that does not hold."""
     reference = part.reference()
     again = part.reference()
     holds("the reference is the same each time", np.array_equal(reference.x, again.x), part)

@@ -11,8 +11,8 @@ from autophage.workflows import share_matrix
 
 
 def workflow(part: Any, *, generations: int = 8, real: int = 40) -> None:
-    """A plan for every generation that only asks for what is there, the same each time it is asked for, and whose
-    shares sum to one. Raises `laws.Broken` at the first law that does not hold."""
+    """A plan for every generation that only asks for what is there, the same each time it is asked for, and
+    whose shares sum to one. Raises `laws.Broken` at the first law that does not hold."""
     for t in range(1, generations):
         plan = part.plan(t, real)
         holds("planning is a pure function of t", plan == part.plan(t, real), part)

@@ -1,9 +1,9 @@
 """The Gaussian: mean and covariance by moments, and the exact law of their refit.
 
 Notation: replicate r has mean m (d,) and covariance Sigma = L L' (d, d). For n new records the sample mean is
-m + L z / sqrt(n) and the scatter matrix L W L', W ~ Wishart(n - 1, I), drawn through Bartlett's factor A (W = A A',
-A lower trapezoidal: A_jj^2 ~ chi^2(n - 1 - j), entries below normal). Carrying L -> L A / sqrt(n - ddof) needs no
-decomposition, costs the same for every n, and stays exact when n <= d.
+m + L z / sqrt(n) and the scatter matrix L W L', W ~ Wishart(n - 1, I), drawn through Bartlett's factor A (W =
+A A', A lower trapezoidal: A_jj^2 ~ chi^2(n - 1 - j), entries below normal). Carrying L -> L A / sqrt(n -
+ddof) needs no decomposition, costs the same for every n, and stays exact when n <= d.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ CACHED = 1 << 15
 LOOK = 32
 """Refits between two looks for replicates that became a point mass."""
 SMALLEST_SCALE = float(np.exp(-350.0))
-"""A variance below exp(-700) is a point mass: the chain is frozen there, before it underflows to a false zero."""
+"""A variance below exp(-700) is a point mass: the chain is frozen there, before it underflows to a false
+zero."""
 
 
 class GaussianStatistics(NamedTuple):
-    """count (scalar or (R,)), mean (R, d), and the scatter about it: `scatter` (R, d, d), or (R, d) its diagonal for
-    diagonal and one-dimensional models; or instead a square root of it, `root` (R, d, m) or (R, d), which spares a
-    decomposition and underflows later."""
+    """count (scalar or (R,)), mean (R, d), and the scatter about it: `scatter` (R, d, d), or (R, d) its
+    diagonal for diagonal and one-dimensional models; or instead a square root of it, `root` (R, d, m) or (R,
+    d), which spares a decomposition and underflows later."""
 
     count: Any
     mean: np.ndarray
@@ -45,8 +46,8 @@ class GaussianStatistics(NamedTuple):
 
 
 class GaussianModel(Model):
-    """N(mean, Sigma) for R replicates: `mean` (R, d), and `factor` (R, d, d) with Sigma = factor factor', or, for a
-    diagonal Sigma, `scale` (R, d) of standard deviations."""
+    """N(mean, Sigma) for R replicates: `mean` (R, d), and `factor` (R, d, d) with Sigma = factor factor', or,
+    for a diagonal Sigma, `scale` (R, d) of standard deviations."""
 
     def __init__(
         self, mean: np.ndarray, factor: np.ndarray | None = None, scale: np.ndarray | None = None
@@ -103,7 +104,9 @@ class GaussianModel(Model):
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """(R, n) for records x (n, d) shared by all replicates, or (R, n, d)."""
-        centred = np.asarray(x, dtype=np.float64).reshape(*x.shape[: x.ndim - 1], self.dim) - self.mean[:, None, :]
+        centred = (
+            np.asarray(x, dtype=np.float64).reshape(*x.shape[: x.ndim - 1], self.dim) - self.mean[:, None, :]
+        )
         if self.scale is not None:
             z = centred / self.scale[:, None, :]
         else:
@@ -137,12 +140,17 @@ class GaussianModel(Model):
         assert isinstance(before, GaussianModel)
         pairs = zip(self._parts(), before._parts(), strict=True)
         return GaussianModel(
-            *[None if a is None else np.where(where.reshape(-1, *(1,) * (a.ndim - 1)), b, a) for a, b in pairs]  # type: ignore[arg-type]
+            *[
+                None if a is None else np.where(where.reshape(-1, *(1,) * (a.ndim - 1)), b, a)
+                for a, b in pairs
+            ]  # type: ignore[arg-type]
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("mean", "factor", "scale")
-        return {k: np.ascontiguousarray(v) for k, v in zip(names, self._parts(), strict=True) if v is not None}
+        return {
+            k: np.ascontiguousarray(v) for k, v in zip(names, self._parts(), strict=True) if v is not None
+        }
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         return self.mean, self.factor, self.scale
@@ -236,8 +244,10 @@ class Gaussian(SufficientLearner):
             if self.covariance == "known":
                 return GaussianStatistics(n, z, np.zeros((R, d)))
             half = 0.5 * np.maximum(count - 1, 0)
-            chi = (key / "scatter").generator().standard_gamma(
-                float(half) if count.ndim == 0 else half[:, None], (R, d)
+            chi = (
+                (key / "scatter")
+                .generator()
+                .standard_gamma(float(half) if count.ndim == 0 else half[:, None], (R, d))
             )
             chi *= 2.0
             np.sqrt(chi, out=chi)
@@ -298,16 +308,26 @@ class Gaussian(SufficientLearner):
         wide = divisor if count.ndim == 0 else divisor.reshape(-1, *(1,) * (known.ndim - 1))
         if statistics.root is not None and not self.ridge:
             scaled = statistics.root * (1 / np.sqrt(wide))
-            return GaussianModel(mean, scale=scaled) if known.ndim == 2 else GaussianModel(mean, factor=scaled)
+            return (
+                GaussianModel(mean, scale=scaled) if known.ndim == 2 else GaussianModel(mean, factor=scaled)
+            )
         if known.ndim == 2:
             return GaussianModel(mean, scale=np.sqrt(statistics.full() / wide + self.ridge))
-        return GaussianModel(mean, factor=_root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1])))
+        return GaussianModel(
+            mean, factor=_root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1]))
+        )
 
     def chain(
         self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
     ) -> tuple[Model, np.ndarray]:
         assert isinstance(model, GaussianModel)
-        if model.scale is None or model.dim > 1 or self.ridge or self.covariance == "known" or (absorbed >= 0).any():
+        if (
+            model.scale is None
+            or model.dim > 1
+            or self.ridge
+            or self.covariance == "known"
+            or (absorbed >= 0).any()
+        ):
             return super().chain(model, counts, keys, absorbed, first)
         # The same numbers as refit and estimate, in place: at a thousand replicates the interpreter is the cost.
         mean, scale, safe = model.mean, model.scale, (model.mean, model.scale, 0)
@@ -343,7 +363,9 @@ class Gaussian(SufficientLearner):
         """The model of `initial_model: {mean, var}` (or `cov`)."""
         known = {"mean", "var", "cov"}
         if not set(values) <= known or ("var" in values and "cov" in values):
-            raise SpecError(f"initial_model of a gaussian takes mean and one of var, cov; got {sorted(values)}")
+            raise SpecError(
+                f"initial_model of a gaussian takes mean and one of var, cov; got {sorted(values)}"
+            )
         mean = np.broadcast_to(np.asarray(values.get("mean", 0.0), dtype=np.float64), (dim,))[None]
         if "cov" in values:
             cov = np.asarray(values["cov"], dtype=np.float64)

@@ -1,7 +1,8 @@
 """One block of a run, from wherever it stands to its end.
 
-In memory, or on disk: at deep scale every finished generation is a folder with a done-marker, at theory scale a checkpoint
-is written every few seconds. Both resume to the same numbers, since every random stream is named.
+In memory, or on disk: at deep scale every finished generation is a folder with a done-marker, at theory scale
+a checkpoint is written every few seconds. Both resume to the same numbers, since every random stream is
+named.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ class Course:
 
 
 def run_block(
-    loop: Loop, block: Block, folder: Folder | None = None, observe: Observer | None = None, pictures: bool = True
+    loop: Loop,
+    block: Block,
+    folder: Folder | None = None,
+    observe: Observer | None = None,
+    pictures: bool = True,
 ) -> Course:
     """Runs a block to its end, resuming from the folder where there is something to resume."""
     store = None if folder is None else (_Batch(folder, block) if loop.batched else _Deep(folder, block))
@@ -70,7 +75,9 @@ def run_block(
             raise
         except Exception as error:
             if type(error).__name__ in OUT_OF_MEMORY:
-                raise RunError(f"generation {generation} does not fit into memory ({_reason(error)})") from error
+                raise RunError(
+                    f"generation {generation} does not fit into memory ({_reason(error)})"
+                ) from error
             # A result, whoever raised it: this part of the run ends here, the rest goes on.
             course.failure = {"generation": generation, "reason": _reason(error)}
             break
@@ -98,17 +105,24 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FitFailed):
         return words or "the learner diverged"
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {words or 'no message'} ({Path(place.filename).name}, line {place.lineno})"
+    return (
+        f"{type(error).__name__}: {words or 'no message'} ({Path(place.filename).name}, line {place.lineno})"
+    )
 
 
 def _told(block: Block, records: list[Generation]) -> dict[str, Any]:
     means = {m.metric: float(np.mean(m.value)) for r in records[:1] for m in r.measurements}
-    return {"event": "generation_done", "block": block.number, "generation": records[0].number, "metrics": means}
+    return {
+        "event": "generation_done",
+        "block": block.number,
+        "generation": records[0].number,
+        "metrics": means,
+    }
 
 
 def picture(loop: Loop, record: Generation) -> np.ndarray | None:
-    """A few records of replicate 0's sampler, or its probabilities. The random numbers are the same in every generation, so
-    that where a model turns noise into records one sees the same record change."""
+    """A few records of replicate 0's sampler, or its probabilities. The random numbers are the same in every
+    generation, so that where a model turns noise into records one sees the same record change."""
     sampler: Any = record.sampler
     probabilities = getattr(sampler, "probabilities", None)
     if probabilities is not None:
@@ -116,7 +130,10 @@ def picture(loop: Loop, record: Generation) -> np.ndarray | None:
     key = loop.key(Block(0, 0, 1)) / "gallery" / record.agent
     if loop.batched:
         with contextlib.suppress(NotImplementedError):
-            arrays = {k: v[:1] if np.ndim(v) and len(v) == sampler.replicates else v for k, v in sampler.arrays().items()}
+            arrays = {
+                k: v[:1] if np.ndim(v) and len(v) == sampler.replicates else v
+                for k, v in sampler.arrays().items()
+            }
             sampler = loop.agents[record.agent].learner.restore(arrays)
     drawn = sampler.sample(200, key=key)
     return np.asarray(drawn.x[0] if isinstance(drawn, Batch) else drawn.x)
@@ -169,7 +186,9 @@ class _Deep:
             # Not ascontiguousarray, which makes a number an array of one.
             write(place, save({k: np.asarray(v, order="C") for k, v in model.arrays().items()}))
         except (NotImplementedError, KeyError):
-            place.unlink(missing_ok=True)  # cannot be stored safely: refitted on resume where a later fit asks for it
+            place.unlink(
+                missing_ok=True
+            )  # cannot be stored safely: refitted on resume where a later fit asks for it
 
     def finish(self, course: Course, state: State) -> None:
         if course.failure is not None:
@@ -185,7 +204,13 @@ class _Deep:
             marker = _read_json(place)
             for agent, body in marker["agents"].items():
                 record = Generation(
-                    done, agent, None, None, body["training_size"], np.array(body["real_share"]), None,  # type: ignore[arg-type]
+                    done,
+                    agent,
+                    None,
+                    None,
+                    body["training_size"],
+                    np.array(body["real_share"]),
+                    None,  # type: ignore[arg-type]
                     [_remeasured(m) for m in body["measurements"]],
                 )
                 course.rows.add(self.block, record)
@@ -271,7 +296,9 @@ class _Batch:
     def _tell(self, course: Course, agents: list[str]) -> None:
         for generation in range(self.told, course.generations):
             for agent in agents:
-                self.folder.event("generation_done", block=self.block.number, generation=generation, agent=agent)
+                self.folder.event(
+                    "generation_done", block=self.block.number, generation=generation, agent=agent
+                )
         self.told = course.generations
 
     def read(self) -> Course:

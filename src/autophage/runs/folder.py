@@ -76,7 +76,9 @@ def unnpz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             return {k.replace("|", "/"): stored[k] for k in stored.files}
     except Exception as error:
-        raise RunError(f"the checkpoint {path} is damaged ({type(error).__name__}); delete it to redo that block") from error
+        raise RunError(
+            f"the checkpoint {path} is damaged ({type(error).__name__}); delete it to redo that block"
+        ) from error
 
 
 class Folder:
@@ -174,7 +176,10 @@ def put_samples(place: Path, samples: Samples) -> Samples:
     for name, field in samples.fields.items():
         _put_array(place / f"{name}.npy", field)
     columns = {"generation": samples.generation, "agent": samples.agent, "weight": samples.weight}
-    constant = {k: np.asarray(v)[:1] if len(np.unique(np.asarray(v))) == 1 else np.asarray(v) for k, v in columns.items()}
+    constant = {
+        k: np.asarray(v)[:1] if len(np.unique(np.asarray(v))) == 1 else np.asarray(v)
+        for k, v in columns.items()
+    }
     write(place / "provenance.npz", npz({"n": np.array(len(samples)), **constant}))
     return get_samples(place)
 
@@ -184,12 +189,18 @@ def _put_array(path: Path, field: Any) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     whole = field if isinstance(field, Segments) else Segments([np.asarray(field)])
     if whole.dtype.hasobject:
-        raise FitFailed(f"the samples' field {path.stem} holds python objects; give numbers or strings, which can be stored")
+        raise FitFailed(
+            f"the samples' field {path.stem} holds python objects; give numbers or strings, which can be stored"
+        )
     with _said(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(beside, "wb") as file:
-                header = {"descr": np.lib.format.dtype_to_descr(whole.dtype), "fortran_order": False, "shape": whole.shape}
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(whole.dtype),
+                    "fortran_order": False,
+                    "shape": whole.shape,
+                }
                 np.lib.format.write_array_header_2_0(file, header)
                 for chunk in whole.chunks():
                     file.write(np.ascontiguousarray(chunk, dtype=whole.dtype).tobytes())
@@ -208,5 +219,7 @@ def get_samples(place: Path) -> Samples:
     try:
         fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy"))}
     except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"the samples in {place} are damaged; delete that generation and the later ones") from error
+        raise RunError(
+            f"the samples in {place} are damaged; delete that generation and the later ones"
+        ) from error
     return Samples(fields, wide["generation"], wide["agent"], wide["weight"])

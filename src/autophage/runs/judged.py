@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def judged(run: Run, agent: str | None = None) -> Profile:
-    """The eight definitions of collapse on one agent's course. Raises `SpecError` when the spec's verdict block
-    names a metric that was not measured."""
+    """The eight definitions of collapse on one agent's course. Raises `SpecError` when the spec's verdict
+    block names a metric that was not measured."""
     from autophage.verdicts import Course, from_table, judge
 
     name = agent or next(iter(run.spec.agents))
@@ -39,7 +39,8 @@ def judged(run: Run, agent: str | None = None) -> Profile:
 
 
 def status(run: Run, agent: str) -> Any:
-    """completed, stopped (interrupted), failed (every replicate) or absorbed (every replicate a point mass)."""
+    """completed, stopped (interrupted), failed (every replicate) or absorbed (every replicate a point
+    mass)."""
     if run.status == "failed":
         return "failed"
     if run.status == "interrupted":

@@ -37,7 +37,8 @@ def write_page(run: Run, path: str | Path | None = None, figures: bool = False) 
 def page_of(
     runs: Mapping[str, Run], title: str | None = None, subtitle: str = "", lead: str | None = None
 ) -> Page:
-    """A page of one run, or of several arms side by side. `lead` names the arm whose verdict heads the page."""
+    """A page of one run, or of several arms side by side. `lead` names the arm whose verdict heads the
+    page."""
     from autophage.commands.reading import citations
     from autophage.report.page import Page
 
@@ -85,8 +86,10 @@ def _arms(name: str, run: Run) -> list[Arm]:
 
 
 def calibrated(run: Run) -> list[Prediction]:
-    """The held-out log-likelihood that the relative excess risk implies, its unknown unit taken from the first
-    retraining:  R_g = R_0 + (rho_g - 1) / (rho_1 - 1) (R_1 - R_0),  R the measured negative log-likelihood."""
+    """The held-out log-likelihood that the relative excess risk implies, its unknown unit taken from the
+    first
+    retraining:  R_g = R_0 + (rho_g - 1) / (rho_1 - 1) (R_1 - R_0),  R the measured negative
+    log-likelihood."""
     import polars as pl
 
     from autophage.parts import Prediction

@@ -109,17 +109,19 @@ def run(
 ) -> Run:
     """Runs a spec (a path, a dict, a `Spec`, or its keys as keywords).
 
-    Runs in the calling process and writes nothing without `out`; with `workers` > 1 blocks of replicates go to worker
-    processes of one thread each. With `resume`, a run that is there goes on, a finished one is returned at once,
-    another spec is refused. `shared` names a deep run on disk whose generation 0 this one takes over instead of
-    fitting it again: two arms of one comparison. Raises `SpecError` or `RunError` on a user's mistake; a learner that diverges is a
-    result, in `Run.failures`.
+    Runs in the calling process and writes nothing without `out`; with `workers` > 1 blocks of replicates go
+    to worker processes of one thread each. With `resume`, a run that is there goes on, a finished one is
+    returned at once, another spec is refused. `shared` names a deep run on disk whose generation 0 this one
+    takes over instead of fitting it again: two arms of one comparison. Raises `SpecError` or `RunError` on a
+    user's mistake; a learner that diverges is a result, in `Run.failures`.
     """
     resolved = Spec.of(spec, **keys)
     folder = None if out is None else Folder(out)
     if folder is not None and folder.exists():
         if not resume:
-            raise RunError(f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out")
+            raise RunError(
+                f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out"
+            )
         resolved = _same(resolved, folder)
         if folder.manifest().get("status") in ENDED:
             return _opened(Loop(resolved), folder)
@@ -149,7 +151,9 @@ def _same(spec: Spec, folder: Folder) -> Spec:
         spec = spec.model_copy(update={"seed": there["seed"]})
     keys = _differing(there, spec.to_dict())
     if keys:
-        raise RunError(f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out")
+        raise RunError(
+            f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out"
+        )
     return spec
 
 
@@ -161,10 +165,12 @@ def _differing(a: Any, b: Any, where: str = "") -> list[str]:
 
 
 def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
-    """A folder that begins with another run's generation 0. Only the workflow may differ, and not in what it asks of
-    generation 0's model, since the samples come along."""
+    """A folder that begins with another run's generation 0. Only the workflow may differ, and not in what it
+    asks of generation 0's model, since the samples come along."""
     if folder is None or loop.batched:
-        raise SpecError("shared takes over a generation 0 from disk, so it needs out and a learner that is not closed-form")
+        raise SpecError(
+            "shared takes over a generation 0 from disk, so it needs out and a learner that is not closed-form"
+        )
     theirs = Loop(Spec.of(other.spec))
     mine, before = loop.spec.to_dict(), theirs.spec.to_dict()
     for body in (mine, before):
@@ -173,7 +179,9 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
         body.pop("name")
     asks = [[p.new for a in run.agents if (p := run.plan(a, 1)) is not None] for run in (loop, theirs)]
     if mine != before or loop.real != theirs.real or asks[0] != asks[1]:
-        raise SpecError(f"generation 0 of {other.path} cannot be shared: the runs differ in more than their workflow")
+        raise SpecError(
+            f"generation 0 of {other.path} cannot be shared: the runs differ in more than their workflow"
+        )
     if not folder.exists():
         folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
         folder.event("run_shared", generation=0, shared=str(other.path))
@@ -181,7 +189,9 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
             place, here = other.generation(block.first, 0), folder.generation(block.first, 0)
             if (place / "done.json").is_file():
                 draft = shutil.copytree(place, here.with_name(f".{here.name}.part"))
-                os.replace(draft, here)  # whole or not at all: its done-marker must not come before its samples
+                os.replace(
+                    draft, here
+                )  # whole or not at all: its done-marker must not come before its samples
     return folder
 
 
@@ -271,7 +281,9 @@ def load(path: str | Path) -> Run:
         raise RunError(f"there is no run at {path}: no spec.yaml in it")
     raw = read(folder.spec)
     if "<object" in json.dumps(raw, default=str):
-        raise RunError(f"the run at {path} used an object that has no import path; call run() with the object and resume=True")
+        raise RunError(
+            f"the run at {path} used an object that has no import path; call run() with the object and resume=True"
+        )
     return _opened(Loop(Spec.of(raw)), folder)
 
 
@@ -336,11 +348,15 @@ def _locked(folder: Folder) -> Iterator[None]:
 def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Observer | None) -> Run:
     """Blocks as independent tasks in worker processes, one thread each."""
     if not loop.spec.repeatable:
-        raise SpecError("workers read the spec from a file, and an object of this spec has no import path; use workers=1")
+        raise SpecError(
+            "workers read the spec from a file, and an object of this spec has no import path; use workers=1"
+        )
     with contextlib.ExitStack() as stack:
         kept = folder is not None
         if folder is None:
-            folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run")
+            folder = Folder(
+                Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run"
+            )
         with _writing(folder, loop):
             _work(loop, folder, workers, observe)
         finished = _opened(loop, folder)

@@ -77,7 +77,8 @@ class Rows:
 
     @staticmethod
     def frame(parts: Sequence[Mapping[str, np.ndarray]]) -> polars.DataFrame:
-        """The metric table of a whole run, sorted by generation, replicate, agent; absent intervals and sizes are null."""
+        """The metric table of a whole run, sorted by generation, replicate, agent; absent intervals and sizes
+        are null."""
         import polars as pl
 
         schema = {

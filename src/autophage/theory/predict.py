@@ -99,7 +99,8 @@ def _constant_ratio(workflow: Workflow) -> float | None:
 
 
 def _known_law(source: Any, real: int) -> dict[str, Any]:
-    """The real law's moments or probabilities; of a finite set, those of the records generation 0 is fitted to."""
+    """The real law's moments or probabilities; of a finite set, those of the records generation 0 is fitted
+    to."""
     if not source.unlimited:
         train = source.train()[:real]
         if source.domain == "symbols":
