@@ -16,8 +16,16 @@ from autophage.parts import Measurement, Metric, View
 def exposes(model: Any, name: str) -> bool:
     """Whether a model, or a class of models, has an attribute, without computing it."""
     kind = model if isinstance(model, type) else type(model)
-    declared = any(name in vars(base).get("__annotations__", {}) for base in kind.__mro__)
+    declared = any(
+        name in vars(base).get("__annotations__", {}) or name in _set_by(base) for base in kind.__mro__
+    )
     return hasattr(kind, name) or name in getattr(model, "__dict__", {}) or declared
+
+
+def _set_by(kind: type) -> tuple[str, ...]:
+    """Names that a class's constructor mentions, those it sets on its instances among them."""
+    code = getattr(vars(kind).get("__init__"), "__code__", None)
+    return code.co_names if code is not None else ()
 
 
 @dataclass(frozen=True, kw_only=True)
