@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autophage import registry
-from autophage.errors import SpecError
+from autophage.errors import SpecError, UserError
 from autophage.parts import Model
 from autophage.piles import planned_fresh
 from autophage.spec import Spec
@@ -41,7 +41,7 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
     kind = registry.kind_of("learner", learner)
     domains = getattr(learner, "domains", frozenset({"vectors"}))
     if domain not in domains:
-        would = [k for k in registry.kinds("learner") if domain in registry.find("learner", k).domains]
+        would = [k for k in registry.kinds("learner") if domain in _domains_of(k)]
         raise SpecError(
             f"{where}learner {kind} fits {' or '.join(sorted(domains))} but data "
             f"{registry.kind_of('data', spec.data)} gives {domain}; learners that would do: {', '.join(would)}"
@@ -68,6 +68,13 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
             f"column '{constant[0]}' is constant, so a full covariance is singular; drop it (data.columns), "
             "set learner.ridge above zero, or take learner.covariance: diagonal"
         )
+
+
+def _domains_of(kind: str) -> frozenset[str]:
+    try:
+        return registry.find("learner", kind).domains
+    except UserError:  # one that is not installed will not do either
+        return frozenset()
 
 
 def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:

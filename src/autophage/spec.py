@@ -26,7 +26,7 @@ import pydantic
 import yaml
 
 from autophage import documented, registry
-from autophage.errors import AutophageError, SpecError
+from autophage.errors import AutophageError, MissingExtra, SpecError
 from autophage.parts import Sampling
 
 SCHEMA = 1
@@ -455,17 +455,26 @@ def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
             cause = (item.get("ctx") or {}).get("error")
             if isinstance(cause, AutophageError):
                 raise cause from None
-        for item in error.errors():
-            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                *above, key = (str(p) for p in item["loc"])
-                inside = ".".join([where, *(n for n in above if n in body or n in _below(cls))])
-                raise SpecError(
-                    f"unknown key '{inside}.{key}'{registry.nearest(key, _below(cls, above))}"
-                ) from error
-        raise SpecError(_sentence(error, where)) from error
+        raise SpecError(_unknown_below(cls, error, where) or _sentence(error, where)) from error
 
 
-def _below(cls: Any, path: Sequence[str] = ()) -> list[str]:
+def _unknown_below(cls: Any, error: pydantic.ValidationError, where: str) -> str | None:
+    """The refusal of a key that no member of a union knows, where that is what is wrong."""
+    deepest = max(len(item["loc"]) for item in error.errors())
+    unknown = [
+        [str(p) for p in item["loc"]]
+        for item in error.errors()
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden") and len(item["loc"]) == deepest
+    ]
+    if not unknown:
+        return None
+    key = unknown[0][-1]
+    inside = ".".join([where, *(n for n in unknown[0][:-1] if not n[:1].isupper())])
+    known = dict.fromkeys(k for place in unknown if place[-1] == key for k in _below(cls, place[:-1]))
+    return f"unknown key '{inside}.{key}'{registry.nearest(key, known)}"
+
+
+def _below(cls: Any, path: Sequence[str]) -> list[str]:
     """The keys that a part knows at the place pydantic speaks of, whose path names members of unions too."""
     here = [cls]
     for step in path:
@@ -576,7 +585,10 @@ def json_schema() -> dict[str, Any]:
     def slot(name: str) -> dict[str, Any]:
         options: list[dict[str, Any]] = []
         for kind in registry.kinds(name):
-            cls: Any = registry.find(name, kind)
+            try:
+                cls: Any = registry.find(name, kind)
+            except MissingExtra:
+                continue
             body: dict[str, Any] = {"type": "object"}
             if dataclasses.is_dataclass(cls):
                 body = _adapter(cls).json_schema()  # type: ignore[arg-type]
@@ -590,7 +602,11 @@ def json_schema() -> dict[str, Any]:
             body["description"] = inspect.getdoc(cls)
             definitions[f"{name}.{kind}"] = body
             options.append({"$ref": f"#/$defs/{name}.{kind}"})
-        return {"anyOf": [{"enum": registry.kinds(name)}, *options]} if options else {"type": "object"}
+        # An own class is named by its path; what keys it takes only it knows.
+        own = {"type": "string", "pattern": ".:."}
+        options.append(own)
+        options.append({"type": "object", "properties": {"kind": own}, "required": ["kind"]})
+        return {"anyOf": [{"enum": registry.kinds(name)}, *options]}
 
     schema = Spec.model_json_schema(by_alias=True, mode="validation")
     definitions.update(schema.pop("$defs", {}))
