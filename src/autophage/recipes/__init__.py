@@ -1,8 +1,8 @@
 """Papers as specs, with the values that must come out.
 
-A recipe is a folder: `spec.yaml` (a complete base and named runs as small diffs over it, with overrides per scale),
-`expected.yaml` (what must come out, where each value is from, with which band) and `README.md`. Folders are package
-data, so that `reproduce` works from an installed wheel.
+A recipe is a folder: `spec.yaml` (a complete base and named runs as small diffs over it, with overrides per
+scale), `expected.yaml` (what must come out, where each value is from, with which band) and `README.md`. Folders
+are package data, so that `reproduce` works from an installed wheel.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Recipe:
     checks: tuple[Mapping[str, Any], ...]
 
     def specs(self, scale: str) -> dict[str, dict[str, Any]]:
-        """The unresolved spec of every run at a scale. Raises `SpecError` when the recipe has no such scale."""
+        """The unresolved spec of every run at a scale. Raises `SpecError` when there is no such scale."""
         if scale not in SCALES:
             raise SpecError(f"there is no scale '{scale}'; scales are {', '.join(SCALES)}")
         if scale not in self.scales:
@@ -43,7 +43,9 @@ class Recipe:
         own = settings.pop("runs", {}) or {}
         left_out = set(settings.pop("without", ()))
         return {
-            run: laid_over(laid_over(laid_over({**self.base, "name": run}, diff or {}), settings), own.get(run) or {})
+            run: laid_over(
+                laid_over(laid_over({**self.base, "name": run}, diff or {}), settings), own.get(run) or {}
+            )
             for run, diff in self.runs.items()
             if run not in left_out
         }
@@ -53,7 +55,7 @@ class Recipe:
 
 
 def laid_over(base: Mapping[str, Any], diff: Mapping[str, Any]) -> dict[str, Any]:
-    """A diff over a spec: mappings merge, anything else replaces, and another kind drops the old kind's settings.
+    """A diff over a spec: mappings merge, anything else replaces, and another kind drops the old one's settings.
 
     >>> laid_over({"workflow": {"kind": "replace", "sample_size": 5}}, {"workflow": {"kind": "mix"}})
     {'workflow': {'kind': 'mix'}}
@@ -63,7 +65,11 @@ def laid_over(base: Mapping[str, Any], diff: Mapping[str, Any]) -> dict[str, Any
     result = copy.deepcopy(dict(base))
     for key, value in diff.items():
         before = result.get(key)
-        same = isinstance(before, Mapping) and isinstance(value, Mapping) and value.get("kind") in (None, before.get("kind"))
+        same = (
+            isinstance(before, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("kind") in (None, before.get("kind"))
+        )
         result[key] = laid_over(before, value) if same else copy.deepcopy(value)  # type: ignore[arg-type]
     return result
 
