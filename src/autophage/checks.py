@@ -62,19 +62,23 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
         raise SpecError(f"initial_model is given but learner {kind} cannot start from a known law")
     if spec.initial_model is not None:
         learner.initial(spec.initial_model, spec.data.dim)
+    if kind == "gaussian" and learner.covariance == "full" and not learner.ridge:
+        _full_rank(spec)
+
+
+def _full_rank(spec: Spec) -> None:
+    """A full covariance of columns that are constant, or that sum to one, is singular."""
+    mend = "set learner.ridge above zero, or take learner.covariance: diagonal"
     constant = getattr(spec.data, "constant_columns", ())
-    if constant and kind == "gaussian" and learner.covariance == "full" and not learner.ridge:
+    if constant:
         raise SpecError(
-            f"column '{constant[0]}' is constant, so a full covariance is singular; drop it (data.columns), "
-            "set learner.ridge above zero, or take learner.covariance: diagonal"
+            f"column '{constant[0]}' is constant, so a full covariance is singular; drop it (data.columns), {mend}"
         )
-
-
-def _domains_of(kind: str) -> frozenset[str]:
-    try:
-        return registry.find("learner", kind).domains
-    except UserError:  # one that is not installed will not do either
-        return frozenset()
+    levels = [c.name for c in getattr(spec.data, "layout", ()) if c.levels is not None]
+    if levels:
+        raise SpecError(
+            f"column '{levels[0]}' is categorical, and its 0/1 entries sum to one, so a full covariance is singular; {mend}"
+        )
 
 
 def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:

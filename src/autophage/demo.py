@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from autophage.commands.running import MARKS, Progressing
+from autophage.commands.running import Progressing, profiled
 from autophage.report.rendering import write
 from autophage.runs.folder import Folder
 from autophage.runs.paged import page_of
@@ -71,7 +71,7 @@ def main(place: Path = Path("runs/demo")) -> int:
     for arm, done in runs.items():
         profile = done.verdict()
         shown.print(f"\n[bold]{arm}[/]  {profile.sentence()}")
-        shown.print("  " + "   ".join(f"{v.definition} {MARKS[v.verdict]}" for v in profile.verdicts))
+        shown.print(profiled(profile))
     if page.advice is not None:
         shown.print(f"\n[bold]Next[/]  {page.advice['sentence']}")
     print(f"\nPage  {place / 'report.html'}   ({time.monotonic() - started:.0f} s)")

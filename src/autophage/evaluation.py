@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from autophage.loop import Loop, State
 
 
+def legal(source: Any, samples: Samples) -> Samples:
+    """The samples as the source can hold them: a categorical column's entries become one of its levels."""
+    snap = getattr(source, "snap", None)
+    if snap is None:
+        return samples
+    x = samples.fields["x"]
+    snapped = snap(x)
+    return samples if snapped is x else Samples({**samples.fields, "x": snapped}, *samples.columns)
+
+
 class Evaluation:
     """A `parts.View`: models as they were fitted, and an evaluation draw of the sampler that the loop uses,
     made once and only when a metric asks for it."""
@@ -55,7 +65,7 @@ class Evaluation:
             x = np.asarray(drawn.x)
             if x.dtype.kind == "f" and not np.isfinite(x).all():
                 raise FitFailed("the model's samples are not finite")
-            self._drawn = drawn
+            self._drawn = drawn if isinstance(drawn, Batch) else legal(self.source, drawn)
         return self._drawn.replicate(r) if isinstance(self._drawn, Batch) else self._drawn
 
     def reference(self, r: int, against: str = "reference") -> Samples:

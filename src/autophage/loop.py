@@ -22,7 +22,7 @@ import numpy as np
 
 from autophage.checks import check
 from autophage.errors import FitFailed
-from autophage.evaluation import Evaluation
+from autophage.evaluation import Evaluation, legal
 from autophage.keys import Key
 from autophage.parts import Measurement, Model, SufficientLearner
 from autophage.piles import RealData, Records, Summaries
@@ -94,7 +94,7 @@ class Loop:
         self.batched = all(getattr(a.learner, "batched", False) for a in self.agents.values())
         available = None if self.source.unlimited else len(self.source.train())
         self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
-        self.warnings = check(self.spec, self.real)
+        self.warnings = [*getattr(self.source, "notes", ()), *check(self.spec, self.real)]
         self.memo: dict[Any, Any] = {}
         self._plans: dict[tuple[str, int], Plan] = {}
         self.paths = {name: self._path(name) for name in self.agents}
@@ -290,7 +290,7 @@ class Loop:
             x = np.asarray(samples.fields["x"])
             if x.dtype.kind == "f" and not np.isfinite(x).all():
                 raise FitFailed("the model's samples are not finite")
-            samples = samples.stamped(generation=t, agent=name)
+            samples = legal(self.source, samples).stamped(generation=t, agent=name)
         for curation in self.agents[name].curation:
             samples = curation.apply(samples, context=self)
             if not len(samples):

@@ -203,6 +203,11 @@ class Samples:
         x = self.x
         return np.asarray(x.reshape(len(x), -1), dtype=np.float64)
 
+    @property
+    def columns(self) -> tuple[Field, Field, Field]:
+        """Generation, agent and weight."""
+        return self.generation, self.agent, self.weight
+
     def real_share(self) -> float:
         """The share of records that are real, by weight."""
         weight = np.asarray(self.weight)

@@ -300,7 +300,7 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         metrics = default_metrics(data, [a.learner for a in built.values()])
     elif not isinstance(metrics, list | tuple):
         metrics = [metrics]
-    measured = tuple(part("metric", m, f"metrics[{i}]") for i, m in enumerate(metrics))
+    measured = tuple(part("metric", _of_table(m, data), f"metrics[{i}]") for i, m in enumerate(metrics))
     for i, metric in enumerate(measured):
         if any(_plain("metric", metric) == _plain("metric", m) for m in measured[:i]):
             raise SpecError(f"metrics[{i}] measures the same as an earlier entry; write each metric once")
@@ -323,6 +323,17 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         return spec
     except pydantic.ValidationError as error:
         raise SpecError(_sentence(error, "")) from error
+
+
+def _of_table(metric: Any, data: Any) -> Any:
+    """Columns of a table have units of their own: its features are standardised unless something else is asked for."""
+    if not isinstance(metric, str | Mapping) or getattr(data, "kind_of_picture", None) != "table":
+        return metric
+    body = {"kind": metric} if isinstance(metric, str) else dict(metric)
+    cls = registry.find("metric", body["kind"], "metrics") if "kind" in body else None
+    if dataclasses.is_dataclass(cls) and "features" in {f.name for f in dataclasses.fields(cls)}:
+        body.setdefault("features", "standardised")
+    return body
 
 
 def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
@@ -614,7 +625,7 @@ def json_schema() -> dict[str, Any]:
         "learner": slot("learner"),
         "workflow": slot("workflow"),
         "curation": {"type": "array", "items": slot("curation")},
-        "treatment": slot("treatment"),
+        "treatment": {"anyOf": [{"type": "null"}, slot("treatment")]},
         "sampling": _adapter(Sampling).json_schema(),
     }
     properties = schema["properties"]

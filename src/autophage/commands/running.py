@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ from autophage.runs.run import run as run_spec
 from autophage.spec import Spec
 
 MARKS = {"yes": "[bold red]yes[/]", "no": "[green]no[/]", "undecided": "[dim]undecided[/]"}
+
+
+def profiled(profile: Any) -> str:
+    """The eight answers on one line."""
+    lines = [
+        f"{mark} {' '.join(profile.having(answer))}"
+        for answer, mark in MARKS.items()
+        if profile.having(answer)
+    ]
+    return "  " + "    ".join(lines)
 
 
 def run(
@@ -55,7 +65,8 @@ def run(
         else out
     )
     try:
-        with Progressing(spec, console, quiet=as_json) as observe:
+        # What a learner prints belongs to the progress: the answer alone is on standard output.
+        with Progressing(spec, console, quiet=as_json) as observe, redirect_stdout(sys.stderr):
             finished = run_spec(spec, place, workers, resume=resume, observe=observe)
     except KeyboardInterrupt:
         again = [
@@ -112,7 +123,7 @@ def show(run: Run, console: Console) -> None:
         profile = run.verdict(agent)
         title = f"{agent}: " if len(run.spec.agents) > 1 else ""
         console.print(f"\n[bold]{title}{profile.sentence()}[/]")
-        console.print("  " + "   ".join(f"{v.definition} {MARKS[v.verdict]}" for v in profile.verdicts))
+        console.print(profiled(profile))
     for replicate, failure in list(run.failures.items())[:5]:
         console.print(
             f"  replicate {replicate} failed at generation {failure['generation']}: {failure['reason']}",
