@@ -81,6 +81,13 @@ def _full_rank(spec: Spec) -> None:
         )
 
 
+def _domains_of(kind: str) -> frozenset[str]:
+    try:
+        return registry.find("learner", kind).domains
+    except UserError:  # one that is not installed will not do either
+        return frozenset()
+
+
 def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:
     smallest = agent.learner.smallest(spec.data.dim) if hasattr(agent.learner, "smallest") else 1
     kind = registry.kind_of("learner", agent.learner)

@@ -138,12 +138,18 @@ class GaussianModel(Model):
 
     def frozen(self, where: np.ndarray, before: Model) -> GaussianModel:
         assert isinstance(before, GaussianModel)
-        pairs = zip(self._parts(), before._parts(), strict=True)
+
+        def chosen(after: Any, earlier: Any) -> Any:
+            return (
+                None
+                if after is None
+                else np.where(where.reshape(-1, *(1,) * (after.ndim - 1)), earlier, after)
+            )
+
         return GaussianModel(
-            *[
-                None if a is None else np.where(where.reshape(-1, *(1,) * (a.ndim - 1)), b, a)
-                for a, b in pairs
-            ]  # type: ignore[arg-type]
+            chosen(self.mean, before.mean),
+            chosen(self.factor, before.factor),
+            chosen(self.scale, before.scale),
         )
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -82,7 +82,7 @@ def run_block(
             course.failure = {"generation": generation, "reason": _reason(error)}
             break
         for record in records:
-            course.rows.add(block, record)
+            course.rows.add(block, record.number, record.agent, record.measurements)
         for record, drawn in zip(records, shown, strict=False):
             if drawn is not None:
                 course.pictures.setdefault(record.agent, {})[record.number] = drawn
@@ -203,17 +203,7 @@ class _Deep:
         while (place := self.folder.generation(self.replicate, done) / "done.json").is_file():
             marker = _read_json(place)
             for agent, body in marker["agents"].items():
-                record = Generation(
-                    done,
-                    agent,
-                    None,
-                    None,
-                    body["training_size"],
-                    np.array(body["real_share"]),
-                    None,  # type: ignore[arg-type]
-                    [_remeasured(m) for m in body["measurements"]],
-                )
-                course.rows.add(self.block, record)
+                course.rows.add(self.block, done, agent, [_remeasured(m) for m in body["measurements"]])
                 shown = self._place(done, agent) / "gallery.npz"
                 if shown.is_file():
                     course.pictures.setdefault(agent, {})[done] = unnpz(shown)["x"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autophage.loop import Block, Generation
+from autophage.loop import Block
+from autophage.parts import Measurement
 
 if TYPE_CHECKING:
     import polars
@@ -28,16 +29,16 @@ class Rows:
     def __init__(self) -> None:
         self._chunks: list[dict[str, Any]] = []
 
-    def add(self, block: Block, record: Generation) -> None:
+    def add(self, block: Block, generation: int, agent: str, measurements: Sequence[Measurement]) -> None:
         """The measurements of one agent's generation."""
         R = block.replicates
         blank = np.full(R, np.nan)
-        for m in record.measurements:
+        for m in measurements:
             self._chunks.append(
                 {
-                    "generation": np.full(R, record.number, np.int32),
+                    "generation": np.full(R, generation, np.int32),
                     "replicate": np.arange(block.first, block.first + R, dtype=np.int32),
-                    "agent": record.agent,
+                    "agent": agent,
                     "metric": m.metric,
                     "value": np.broadcast_to(np.asarray(m.value, np.float64), (R,)),
                     "low": blank if m.low is None else np.broadcast_to(np.asarray(m.low, np.float64), (R,)),
