@@ -12,11 +12,10 @@ from autophage.samples import Samples
 
 
 def metric(part: Any, real: Any, generated: Any, *, key: Key | None = None) -> None:
-    """Repeatable, blind to the order of records, named the same each time, with an interval that holds the
-    value.
+    """Repeatable, named the same each time, with its sample size, an interval in order, and the same answer from a
+    warm memo.
 
-    `real` and `generated` are arrays (n, ...) or `Samples`. Raises `laws.Broken` at the first law that does
-    not hold.
+    `real` and `generated` are arrays (n, ...) or `Samples`. Raises `laws.Broken` at the first law that does not hold.
     """
     key = key or Key(0) / "laws"
     real, generated = (s if isinstance(s, Samples) else Samples.of(np.asarray(s)) for s in (real, generated))
