@@ -58,6 +58,7 @@ class Scaling:
         constant = scale <= 1e-9 * mean.abs()
         widest = float(scale.max())
         floor = FLOOR * widest if widest > 0 else 1.0
+        mean = torch.where(constant, x[weight.argmax()], mean)  # the very number, not one rounded on the way
         return replace(plain, mean=mean, scale=torch.where(constant, floor, scale), constant=constant)
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
