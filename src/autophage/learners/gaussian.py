@@ -8,6 +8,7 @@ ddof) needs no decomposition, costs the same for every n, and stays exact when n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -249,16 +250,9 @@ class Gaussian(SufficientLearner):
             z += model.mean
             if self.covariance == "known":
                 return GaussianStatistics(n, z, np.zeros((R, d)))
-            half = 0.5 * np.maximum(count - 1, 0)
-            chi = (
-                (key / "scatter")
-                .generator()
-                .standard_gamma(float(half) if count.ndim == 0 else half[:, None], (R, d))
-            )
-            chi *= 2.0
-            np.sqrt(chi, out=chi)
-            chi *= model.scale
-            return GaussianStatistics(n, z, None, chi)
+            root = _chi(key / "scatter", np.maximum(count - 1, 0), (R, d))
+            root *= model.scale
+            return GaussianStatistics(n, z, None, root)
         factor = model.factor if model.factor is not None else model.scale[:, :, None] * np.eye(d)
         mean = model.mean + np.einsum("rij,rj->ri", factor, z) / np.sqrt(safe).reshape(-1, 1)
         root = factor @ self._bartlett(R, d, count, key)
@@ -328,7 +322,8 @@ class Gaussian(SufficientLearner):
     ) -> tuple[Model, np.ndarray]:
         assert isinstance(model, GaussianModel)
         if (
-            model.scale is None
+            not keys
+            or model.scale is None
             or model.dim > 1
             or self.ridge
             or self.covariance == "known"
@@ -336,21 +331,21 @@ class Gaussian(SufficientLearner):
         ):
             return super().chain(model, counts, keys, absorbed, first)
         # The same numbers as refit and estimate, in place: at a thousand replicates the interpreter is the cost.
-        mean, scale, safe = model.mean, model.scale, (model.mean, model.scale, 0)
+        stream, shape = keys[0].generator(), model.mean.shape
+        mean, scale, safe, last = model.mean, model.scale, (model.mean, model.scale, 0), len(counts)
         for i, (n, key) in enumerate(zip(counts, keys, strict=True), 1):
             if n <= self.ddof:
                 raise FitFailed(f"a Gaussian needs more than {self.ddof} records, got {n}")
-            z = (key / "mean").generator().standard_normal(mean.shape)
+            z = (key / "mean").rewind(stream).standard_normal(shape)
             z *= scale
-            z *= 1 / np.sqrt(n)
+            z *= 1 / math.sqrt(n)
             z += mean
-            chi = (key / "scatter").generator().standard_gamma(0.5 * (n - 1), mean.shape)
-            chi *= 2.0
-            np.sqrt(chi, out=chi)
-            chi *= scale
-            chi *= 1 / np.sqrt(n - self.ddof)
-            mean, scale = z, chi
-            if i % LOOK == 0 or i == len(counts):
+            root = (key / "scatter").rewind(stream).chisquare(n - 1, shape) if n > 1 else np.zeros(shape)
+            np.sqrt(root, out=root)
+            root *= scale
+            root *= 1 / math.sqrt(n - self.ddof)
+            mean, scale = z, root
+            if i % LOOK == 0 or i == last:
                 if scale.min() <= SMALLEST_SCALE:  # some replicate froze since the last look: step there
                     mean, scale, i = safe
                     start = GaussianModel(mean, scale=scale)
@@ -389,6 +384,15 @@ class Gaussian(SufficientLearner):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> GaussianModel:
         return GaussianModel(arrays["mean"], arrays.get("factor"), arrays.get("scale"))
+
+
+def _chi(key: Key, freedom: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Square roots of chi-squares, zero where there is no freedom; `freedom` is a number or (R,)."""
+    if freedom.ndim == 0:
+        drawn = key.generator().chisquare(int(freedom), shape) if freedom > 0 else np.zeros(shape)
+    else:
+        drawn = 2.0 * key.generator().standard_gamma(0.5 * freedom[:, None], shape)
+    return np.sqrt(drawn, out=drawn)
 
 
 def _root(scatter: np.ndarray) -> np.ndarray:
