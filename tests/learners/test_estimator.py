@@ -71,7 +71,8 @@ class Frame:
         (OwnGenerator, {}),
         (OwnGenerator(), {}),
     ],
-    ids=str,
+    # Names, not reprs: an object's address differs from one worker to the next.
+    ids=["path", "path kde", "class", "instance", "factory", "own class", "own", "own generator", "own generated"],
 )
 def test_laws_of_learners_hold(given: Any, arguments: dict[str, Any]) -> None:
     laws.learner(Estimator(object=given, arguments=arguments), blobs())
