@@ -52,3 +52,8 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"AUTOPHAGE_DATA is {named}, which is not a folder")
     return folder
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Test names that are the same in every worker: compressed bytes carry the time they were made."""
+    return argname if isinstance(val, bytes) else None
