@@ -55,7 +55,7 @@ class Scaling:
         mean = sum(((share * z).sum(0) for z in seen), torch.zeros(d).double()) / len(seen)
         square = sum(((share * (z - mean) ** 2).sum(0) for z in seen), torch.zeros(d).double()) / len(seen)
         scale = square.sqrt()
-        constant = scale <= 1e-9 * mean.abs()
+        constant = scale <= 1e-12 * mean.abs()  # what rounding leaves of a zero
         widest = float(scale.max())
         floor = FLOOR * widest if widest > 0 else 1.0
         mean = torch.where(constant, x[weight.argmax()], mean)  # the very number, not one rounded on the way
