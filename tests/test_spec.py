@@ -13,7 +13,8 @@ import yaml
 
 from autophage.errors import DataError, MissingExtra, SpecError, UserError
 from autophage.loop import Loop
-from autophage.spec import SCHEMA, Spec, json_schema, override
+from autophage.schema import json_schema
+from autophage.spec import SCHEMA, Spec, override
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -438,7 +439,7 @@ def _faults(schema, node, value, where="spec"):
         if all(found):
             yield f"{where}: fits none of {len(found)}"
         return
-    if "const" in node and value != node["const"] or "enum" in node and value not in node["enum"]:
+    if ("const" in node and value != node["const"]) or ("enum" in node and value not in node["enum"]):
         yield f"{where}: not {node.get('const', node.get('enum'))}"
     kind = node.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool))):

@@ -33,7 +33,7 @@ _LAZY = {
     "FitFailed": "autophage.errors:FitFailed",
 }
 
-__all__ = [*_LAZY, "__version__"]  # noqa: PLE0604
+__all__ = [*_LAZY, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

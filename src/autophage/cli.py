@@ -201,7 +201,7 @@ def schema(
     as_json: Annotated[bool, typer.Option("--json", help="It is JSON anyway.")] = False,
 ) -> None:
     """The JSON schema of a spec, for editors."""
-    from autophage.spec import json_schema
+    from autophage.schema import json_schema
 
     text = json.dumps(json_schema(), indent=2, default=_simple)
     if out is None:

@@ -121,9 +121,9 @@ def test_a_registered_part_resolves_and_explains_itself(slot, kind):
 
 
 def test_every_key_of_every_part_is_described_in_the_schema():
-    from autophage import spec
+    from autophage import schema
 
-    definitions = spec.json_schema()["$defs"]
+    definitions = schema.json_schema()["$defs"]
     silent = [
         f"{name}.{key}"
         for name, body in definitions.items()
