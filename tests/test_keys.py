@@ -63,7 +63,9 @@ def test_streams_look_random_and_unrelated():
 
 def test_replicate_r_does_not_depend_on_how_many_follow():
     key = Key(1) / "x"
-    assert np.array_equal(key.generator().standard_normal((3, 5)), key.generator().standard_normal((9, 5))[:3])
+    assert np.array_equal(
+        key.generator().standard_normal((3, 5)), key.generator().standard_normal((9, 5))[:3]
+    )
 
 
 def test_global_generators_are_put_back():

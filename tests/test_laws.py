@@ -27,7 +27,7 @@ def records(domain):
 
 SMALL = {
     "learner": {
-        "flow": {"transforms": 1, "hidden": [8], "epochs": 1},
+        "flow": {"architecture": "realnvp", "layers": 2, "hidden": 8, "steps": 2},
         "gaussian_mixture": {"components": 2},
         "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
     },
@@ -84,7 +84,9 @@ def test_metrics_of_samples(kind):
     for domain in domains:
         real = records(domain)
         draw = (KEY / "generated" / domain).generator()
-        generated = Samples.of(real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1)
+        generated = Samples.of(
+            real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1
+        )
         laws.metric(metric, real, generated, key=KEY)
 
 
@@ -98,7 +100,9 @@ def test_metrics_of_models(kind):
         "seed": 1,
         "replicates": 3,
         "generations": 2,
-        "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}} if symbols else {"kind": "gaussian", "dim": 2},
+        "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}}
+        if symbols
+        else {"kind": "gaussian", "dim": 2},
         "learner": "categorical" if symbols else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
         "metrics": [kind],

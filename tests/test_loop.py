@@ -72,9 +72,7 @@ def training_sets(loop):
     while state.generation < loop.spec.generations:
         t = state.generation
         key = loop.key(state.block) / "generation" / t
-        found.append(
-            {a: state.piles[a].training_set(loop.plan(a, t), key / a / "data") for a in loop.agents}
-        )
+        found.append({a: state.piles[a].training_set(loop.plan(a, t), key / a / "data") for a in loop.agents})
         state, _ = loop.step(state)
     return found
 
@@ -184,7 +182,10 @@ def test_the_paths_agree_in_law(workflow, log_variances):
 
 RING = {
     "agents": {
-        "a": {"learner": {"kind": "strangers:Normal"}, "workflow": {"kind": "mix", "real": 20, "synthetic_ratio": 2}},
+        "a": {
+            "learner": {"kind": "strangers:Normal"},
+            "workflow": {"kind": "mix", "real": 20, "synthetic_ratio": 2},
+        },
         "b": {"learner": {"kind": "strangers:Normal"}, "workflow": {"kind": "replace", "sample_size": 30}},
     },
     "feeds": [
@@ -221,7 +222,12 @@ def test_an_agent_that_feeds_another_still_feeds_itself():
     }
     for source, to in (("large", "small"), ("small", "large")):
         loop = Loop(
-            seed=1, generations=3, data=GAUSSIAN, metrics=[], agents=agents, feeds=[{"from": source, "to": to}]
+            seed=1,
+            generations=3,
+            data=GAUSSIAN,
+            metrics=[],
+            agents=agents,
+            feeds=[{"from": source, "to": to}],
         )
         last = training_sets(loop)[2]
         for name, size in (("large", 60), ("small", 10)):
@@ -231,7 +237,13 @@ def test_an_agent_that_feeds_another_still_feeds_itself():
 def test_one_agent_is_the_top_level_bit_for_bit(tmp_path):
     for learner in ("strangers:Normal", "gaussian"):
         body = {"learner": {"kind": learner}, "workflow": {"kind": "replace", "sample_size": 20}}
-        common = {"seed": 1, "replicates": 2, "generations": 3, "data": GAUSSIAN, "metrics": ["sample_variance"]}
+        common = {
+            "seed": 1,
+            "replicates": 2,
+            "generations": 3,
+            "data": GAUSSIAN,
+            "metrics": ["sample_variance"],
+        }
         short = run({**common, **body})
         assert short.metrics.equals(run({**common, "agents": {"main": body}}).metrics)
         fed = {**common, "agents": {"main": body}, "feeds": [{"from": "main", "to": "main"}]}
@@ -272,7 +284,8 @@ def test_a_curation_stands_between_sampling_and_training(learner):
 
 def test_a_treatment_stands_between_fit_and_sampling():
     plain, treated = (
-        loop_of("replace", {"kind": "strangers:Normal"}, treatment=t) for t in (None, {"kind": "strangers:Halved"})
+        loop_of("replace", {"kind": "strangers:Normal"}, treatment=t)
+        for t in (None, {"kind": "strangers:Halved"})
     )
     (before,), (after,) = (loop.step(loop.start(loop.blocks()[0]))[1] for loop in (plain, treated))
     assert np.array_equal(after.model.scale, before.model.scale / 2)

@@ -66,7 +66,10 @@ def test_fresh_records_are_the_unused_ones_each_once(batched):
 
 
 def test_drawing_without_replacement_is_uniform_over_all_parts():
-    parts = [Batch.of(np.arange(3.0).reshape(1, 3, 1)), Batch.of(np.tile(np.arange(3.0, 10.0), (4000, 1))[..., None], generation=2)]
+    parts = [
+        Batch.of(np.arange(3.0).reshape(1, 3, 1)),
+        Batch.of(np.tile(np.arange(3.0, 10.0), (4000, 1))[..., None], generation=2),
+    ]
     drawn = _without_replacement(parts, 4, 4000, KEY)
     assert drawn.x.shape == (4000, 4, 1)
     assert all(len(set(row)) == 4 for row in drawn.x[:200, :, 0])
@@ -96,7 +99,13 @@ STORED = [
 def test_a_stored_pile_is_the_same_pile(learner, workflow, after, tmp_path):
     """Stored, read and restored, the rest of the course is the same in every bit."""
     loop = Loop(
-        seed=1, replicates=4, generations=5, data="gaussian", learner=learner, workflow=workflow, metrics=["real_share"]
+        seed=1,
+        replicates=4,
+        generations=5,
+        data="gaussian",
+        learner=learner,
+        workflow=workflow,
+        metrics=["real_share"],
     )
     state = loop.start(loop.blocks()[0])
     for _ in range(after):

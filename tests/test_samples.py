@@ -91,7 +91,9 @@ def test_arrays_that_do_not_join():
 def pile():
     return [
         Samples.of(np.zeros((3, 2)), label=np.arange(3)),
-        Samples.of(np.ones((2, 2)), generation=0, agent="a", weight=2.0, label=np.arange(2), extra=np.arange(2)),
+        Samples.of(
+            np.ones((2, 2)), generation=0, agent="a", weight=2.0, label=np.arange(2), extra=np.arange(2)
+        ),
         Samples.of(np.full((4, 2), 2.0), generation=1, agent="longer", label=np.arange(4)),
     ]
 

@@ -57,7 +57,10 @@ def refusal(given=None, /, kind=UserError, **keys):
             {"metrics": [{"kind": "wasserstein", "againts": "train"}]},
             "unknown key 'metrics[0].againts'; did you mean 'against'?",
         ),
-        ({"metrics": ["variance", "frechett"]}, "metrics[1]: there is no metric called 'frechett'; did you mean"),
+        (
+            {"metrics": ["variance", "frechett"]},
+            "metrics[1]: there is no metric called 'frechett'; did you mean",
+        ),
         ({"sampling": {"temprature": 1}}, "unknown key 'sampling.temprature'; did you mean 'temperature'?"),
         ({"verdict": {"risks": "variance"}}, "unknown key 'verdict.risks'; did you mean 'risk'?"),
         ({"feeds": [{"form": "main", "to": "main"}]}, "unknown key 'feeds[0].form'; did you mean 'from'?"),
@@ -73,7 +76,10 @@ def refusal(given=None, /, kind=UserError, **keys):
             {"data": {"kind": "categorical", "zipf": {"symbol": 3, "exponent": 1}}, "learner": "categorical"},
             "unknown key 'data.zipf.symbol'; did you mean 'symbols'?",
         ),
-        ({"learner": {"kind": "strangers:Normal", "pauze": 1}}, "unknown key 'learner.pauze'; did you mean 'pause'?"),
+        (
+            {"learner": {"kind": "strangers:Normal", "pauze": 1}},
+            "unknown key 'learner.pauze'; did you mean 'pause'?",
+        ),
     ],
 )
 def test_unknown_keys_get_the_nearest_known_one(change, said):
@@ -150,7 +156,9 @@ def test_what_is_wrong_is_said_in_one_sentence(change, said):
 
 def test_agents_are_named_so_that_folders_can_be():
     for name in ("a/b", "..", "", "a b", ".a"):
-        assert "names become folders" in refusal({"data": "gaussian", "agents": {name: {"learner": "gaussian"}}})
+        assert "names become folders" in refusal(
+            {"data": "gaussian", "agents": {name: {"learner": "gaussian"}}}
+        )
     for agents in ([], {}, "a"):
         assert "agents must map names" in refusal({"data": "gaussian", "agents": agents})
     assert "agents.a must be a mapping" in refusal({"data": "gaussian", "agents": {"a": "gaussian"}})
@@ -171,7 +179,9 @@ def test_a_module_that_fails_to_import_says_how(tmp_path, monkeypatch):
     (tmp_path / "raising.py").write_text("raise RuntimeError('no licence\\nmore')")
     (tmp_path / "wanting.py").write_text("import a_package_nobody_has")
     assert "importing halfdone fails with SyntaxError" in refusal({**BASE, "learner": {"kind": "halfdone:A"}})
-    assert "importing raising fails with RuntimeError: no licence" in refusal({**BASE, "learner": {"kind": "raising:A"}})
+    assert "importing raising fails with RuntimeError: no licence" in refusal(
+        {**BASE, "learner": {"kind": "raising:A"}}
+    )
     assert "wanting needs a_package_nobody_has, which is not installed" in refusal(
         {**BASE, "learner": {"kind": "wanting:A"}}, kind=MissingExtra
     )
@@ -197,8 +207,14 @@ def test_a_module_that_fails_to_import_says_how(tmp_path, monkeypatch):
             "metrics[0]: squared_mean_error needs the true law, and data digits has only records",
         ),
         ({"metrics": ["support"]}, "metrics[0]: support measures symbols, the data are vectors"),
-        ({"learner": {"kind": "gaussian", "start": "previous"}}, "but learner gaussian always fits from scratch"),
-        ({"workflow": {"kind": "replace", "sample_size": 1, "initial_size": 9}}, "plans 1 records at t = 1 but learner gaussian needs at least 2"),
+        (
+            {"learner": {"kind": "gaussian", "start": "previous"}},
+            "but learner gaussian always fits from scratch",
+        ),
+        (
+            {"workflow": {"kind": "replace", "sample_size": 1, "initial_size": 9}},
+            "plans 1 records at t = 1 but learner gaussian needs at least 2",
+        ),
         (
             {"data": {"kind": "gaussian", "dim": 30}},
             "generation 0 is fitted to 20 real records but learner gaussian needs at least 31 in 30 dimensions",
@@ -221,7 +237,10 @@ def test_parts_that_do_not_fit(change, said):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"workflow": {"kind": "accumulate_subsample", "sample_size": 9}}, "workflow accumulate_subsample takes part of a batch"),
+        (
+            {"workflow": {"kind": "accumulate_subsample", "sample_size": 9}},
+            "workflow accumulate_subsample takes part of a batch",
+        ),
         ({"workflow": {"kind": "mix", "real": 5, "initial_size": 9}}, "workflow mix takes part of a batch"),
         ({"workflow": {"kind": "keep_real", "sample_size": 9}}, "workflow keep_real takes part of a batch"),
         ({"curation": [{"kind": "strangers:FirstHalf"}]}, "curation works on records"),
@@ -236,7 +255,8 @@ def test_statistics_asked_for_outright_are_refused_where_only_records_will_do(ch
 
 def test_data_that_cannot_be_used(tmp_path):
     assert "no_such.csv" in refusal(
-        {**BASE, "data": {"kind": "table", "path": str(tmp_path / "no_such.csv")}, "metrics": []}, kind=(SpecError, DataError)
+        {**BASE, "data": {"kind": "table", "path": str(tmp_path / "no_such.csv")}, "metrics": []},
+        kind=(SpecError, DataError),
     )
 
 
@@ -277,7 +297,11 @@ def test_a_resolved_spec_resolves_to_itself(tmp_path):
     spec = Spec.of(
         {
             **BASE,
-            "workflow": {"kind": "fresh", "sample_size": {"power": {"scale": 20, "exponent": 0.5}}, "real_share": 0.25},
+            "workflow": {
+                "kind": "fresh",
+                "sample_size": {"power": {"scale": 20, "exponent": 0.5}},
+                "real_share": 0.25,
+            },
             "sampling": {"bias": 0.9},
             "data": {"kind": "gaussian", "dim": 2, "cov": [[2, 0.5], [0.5, 1]]},
         }
@@ -317,9 +341,14 @@ def np_learner():
 def test_instances_and_classes():
     import strangers
 
-    assert Spec.of(BASE, learner=strangers.Normal(pause=0.5)).to_dict()["agents"]["main"]["learner"]["pause"] == 0.5
+    assert (
+        Spec.of(BASE, learner=strangers.Normal(pause=0.5)).to_dict()["agents"]["main"]["learner"]["pause"]
+        == 0.5
+    )
     assert "learner is a class; give an instance" in refusal({**BASE, "learner": strangers.Normal})
-    assert "Odd has no method 'fit', so it cannot be a learner" in refusal({**BASE, "learner": strangers.Odd()})
+    assert "Odd has no method 'fit', so it cannot be a learner" in refusal(
+        {**BASE, "learner": strangers.Odd()}
+    )
 
 
 # Settings of the command line
@@ -341,7 +370,10 @@ def test_instances_and_classes():
         (["name=a=b"], {"name": "a=b"}),
         (["seed="], {"seed": None}),
         (["replicates=3", "replicates=4"], {"replicates": 4}),
-        (["workflow.sample_size.power.scale=2"], {"workflow": {"kind": "mix", "sample_size": {"power": {"scale": 2}}}}),
+        (
+            ["workflow.sample_size.power.scale=2"],
+            {"workflow": {"kind": "mix", "sample_size": {"power": {"scale": 2}}}},
+        ),
     ],
 )
 def test_settings_are_laid_over_the_spec(settings, expected):
@@ -397,7 +429,12 @@ def test_the_schema_knows_every_part_and_key():
 
 def test_the_schema_admits_resolved_specs_and_short_ones():
     schema = json_schema()
-    for body in (BASE, Spec.of(BASE).to_dict(), {"data": "digits"}, {**BASE, "agents": {"a": {"learner": "kde"}}}):
+    for body in (
+        BASE,
+        Spec.of(BASE).to_dict(),
+        {"data": "digits"},
+        {**BASE, "agents": {"a": {"learner": "kde"}}},
+    ):
         assert list(_faults(schema, schema, json.loads(json.dumps(body)))) == []
     for body, where in (
         ({**BASE, "generatons": 1}, "generatons"),
@@ -442,7 +479,9 @@ def _faults(schema, node, value, where="spec"):
     if ("const" in node and value != node["const"]) or ("enum" in node and value not in node["enum"]):
         yield f"{where}: not {node.get('const', node.get('enum'))}"
     kind = node.get("type")
-    if kind and (not isinstance(value, TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool))):
+    if kind and (
+        not isinstance(value, TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool))
+    ):
         yield f"{where}: no {kind}"
         return
     if isinstance(value, dict) and kind == "object":
@@ -467,4 +506,10 @@ def test_numbers_survive_the_round_trip():
     spec = Spec.of(BASE, workflow={"kind": "mix", "synthetic_ratio": ratio})
     again = Spec.of(yaml.safe_load(spec.to_yaml()))
     assert again.agents["main"].workflow.synthetic_ratio == ratio
-    assert math.isclose(np.float64(1e-9), Spec.of(yaml.safe_load(Spec.of(BASE, learner={"kind": "gaussian", "ridge": 1e-9}).to_yaml())).agents["main"].learner.ridge, rel_tol=0)
+    assert math.isclose(
+        np.float64(1e-9),
+        Spec.of(yaml.safe_load(Spec.of(BASE, learner={"kind": "gaussian", "ridge": 1e-9}).to_yaml()))
+        .agents["main"]
+        .learner.ridge,
+        rel_tol=0,
+    )

@@ -110,7 +110,10 @@ def test_a_ratio_too_small_for_one_record_warns():
     [
         (lambda: Window(size=0), "a window holds at least one batch"),
         (lambda: Replace(initial_size=0), "generation 0 needs at least one real record"),
-        (lambda: Replace(initial_size=9).start_size(5), "asks for 9 real records but the training part has 5"),
+        (
+            lambda: Replace(initial_size=9).start_size(5),
+            "asks for 9 real records but the training part has 5",
+        ),
         (lambda: Mix(sample_size=5), "takes synthetic_ratio, not sample_size"),
         (lambda: Mix(real=0), "a number of records above zero"),
         (lambda: Mix(real=11).plan(1, 10), "asks for 11 real records but generation 0 has 10"),

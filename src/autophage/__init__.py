@@ -1,10 +1,10 @@
 """autophage: a laboratory for self-consuming generative loops.
 
-    >>> import autophage
-    >>> run = autophage.run({"data": {"kind": "gaussian"}, "learner": {"kind": "gaussian"}, "replicates": 50,
-    ...                      "generations": 3, "workflow": {"kind": "replace", "sample_size": 20}, "seed": 0})
-    >>> run.metrics.columns[:5]
-    ['generation', 'replicate', 'agent', 'metric', 'value']
+>>> import autophage
+>>> run = autophage.run({"data": {"kind": "gaussian"}, "learner": {"kind": "gaussian"}, "replicates": 50,
+...                      "generations": 3, "workflow": {"kind": "replace", "sample_size": 20}, "seed": 0})
+>>> run.metrics.columns[:5]
+['generation', 'replicate', 'agent', 'metric', 'value']
 """
 
 from __future__ import annotations

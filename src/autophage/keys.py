@@ -83,7 +83,12 @@ class Key:
 
         The hash is the whole state of SFC64, 256 bits; no seeding procedure stands in between."""
         state = {"state": np.frombuffer(self.digest(), np.uint64)}
-        generator.bit_generator.state = {"bit_generator": "SFC64", "state": state, "has_uint32": 0, "uinteger": 0}
+        generator.bit_generator.state = {
+            "bit_generator": "SFC64",
+            "state": state,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
         return generator
 
     def integer(self, bits: int = 31) -> int:

@@ -72,7 +72,17 @@ class Frame:
         (OwnGenerator(), {}),
     ],
     # Names, not reprs: an object's address differs from one worker to the next.
-    ids=["path", "path kde", "class", "instance", "factory", "own class", "own", "own generator", "own generated"],
+    ids=[
+        "path",
+        "path kde",
+        "class",
+        "instance",
+        "factory",
+        "own class",
+        "own",
+        "own generator",
+        "own generated",
+    ],
 )
 def test_laws_of_learners_hold(given: Any, arguments: dict[str, Any]) -> None:
     laws.learner(Estimator(object=given, arguments=arguments), blobs())

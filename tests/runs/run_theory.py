@@ -1,6 +1,6 @@
 """`autophage` with a checkpoint after every generation, and generations that take a while.
 
-    python run_theory.py SECONDS run SPEC ...
+python run_theory.py SECONDS run SPEC ...
 """
 
 from __future__ import annotations

@@ -177,7 +177,10 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(deep, cli, spec_file, tmp_p
     place = tmp_path / "small"
     place.mkdir()
     mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]).returncode:
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]).returncode
+    ):
         pytest.skip("a small tmpfs cannot be mounted here")
     deep["workflow"] = {"kind": "accumulate", "sample_size": 20_000}  # 160 kB a generation
     deep |= {"replicates": 2, "generations": 6, "metrics": ["sample_variance"]}

@@ -25,7 +25,9 @@ def killed_again_and_again(command, environment, folder, kills):
     moments = []
     for _ in range(kills):
         seen = len(folder.events())
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         while process.poll() is None and len(folder.events()) == seen:
             time.sleep(0.005)
         moments.append(random.uniform(0, 6 * PAUSE))
@@ -44,7 +46,9 @@ def whole(folder, expected, same, moments, generations):
     assert folder.manifest()["status"] == "completed"
     events = folder.events()
     lines = (folder.path / "events.jsonl").read_text().splitlines()
-    assert len([line for line in lines if line.strip()]) - len(events) <= len(moments)  # a kill tears one line at most
+    assert len([line for line in lines if line.strip()]) - len(events) <= len(
+        moments
+    )  # a kill tears one line at most
     told = [e["generation"] for e in events if e["event"] == "generation_done"]
     assert set(told) == set(range(generations))
     assert json.loads(lines[-1])["event"] == "run_done"
@@ -71,7 +75,15 @@ def test_a_deep_run_is_killed(kills, deep, spec_file, environment, tmp_path, sam
 def test_a_theory_run_is_killed(kills, theory, spec_file, environment, tmp_path, same):
     spec = {**theory, "generations": 6 if kills < 5 else 60}
     folder = Folder(tmp_path / "run")
-    command = [sys.executable, str(THEORY), str(PAUSE), "run", str(spec_file(spec)), "--out", str(folder.path)]
+    command = [
+        sys.executable,
+        str(THEORY),
+        str(PAUSE),
+        "run",
+        str(spec_file(spec)),
+        "--out",
+        str(folder.path),
+    ]
     moments = killed_again_and_again([*command, "--resume"], environment, folder, kills)
     whole(folder, run(spec).metrics, same, moments, spec["generations"])
 
@@ -93,7 +105,9 @@ def test_workers_die_with_their_parent(deep, spec_file, environment, tmp_path, s
         time.sleep(0.05)
     assert workers_of(folder.path) == []
     quick = {**spec, "learner": {**spec["learner"], "pause": 0.0}}
-    ended = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        [*command, "--resume"], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert ended.returncode == 0, ended.stderr
     assert same(pl.read_parquet(folder.path / "metrics.parquet"), run(quick).metrics)
 

@@ -99,7 +99,6 @@ def test_workers_need_no_main_guard(environment, tmp_path):
 
 def test_an_object_without_a_path_cannot_go_to_workers(deep):
     import strangers
-
     from autophage.errors import SpecError
 
     class Local(strangers.Normal):
