@@ -5,7 +5,7 @@ Notation: record x (d numbers), fixed scaling z = s(x), flow u = f(z), latent u 
     log p(x) = log N(f(s(x)); 0, I) + log |det df/dz| + log |det ds/dx|
 
 Whole numbers get noise v ~ U[0, 1)^d, and the mean over v of log p(x + v) is a lower bound on the log probability
-of x (Theis, van den Oord and Bethge 2016, section 3.1).
+of x (Theis, van den Oord and Bethge 2016).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class FlowModel(Model):
         self.salt, self.bias = salt, bias
 
     def tuned(self, sampling: Sampling) -> FlowModel:
-        """Latents from N(0, bias I) (Alemohammad et al. 2024, section 3.1); `log_prob` stays that of the fitted law."""
+        """Latents from N(0, bias I) (Alemohammad et al. 2024); `log_prob` stays that of the fitted law."""
         if sampling.bias is None:
             return self
         tuned = copy.copy(self)
