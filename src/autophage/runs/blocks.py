@@ -18,17 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from autophage.errors import FitFailed, RunError, UserError
+from autophage.errors import FitFailed, RunError, SpecError, UserError
 from autophage.loop import Block, Generation, Loop, State
 from autophage.parts import Measurement
+from autophage.registry import nearest
 from autophage.runs.folder import Folder, get_samples, npz, put_samples, unnpz, write
 from autophage.runs.table import Rows
 from autophage.samples import Batch, Samples
 
 CHECKPOINT_SECONDS = 5.0
-PICTURED = {"vectors": 200, "symbols": 0}
-"""Records drawn for the gallery of replicate 0 in each generation."""
-
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 """Python's, numpy's and torch's: the machine's failure, not the learner's, so the run stays resumable."""
 
@@ -81,6 +79,8 @@ def run_block(
             # A result, whoever raised it: this part of the run ends here, the rest goes on.
             course.failure = {"generation": generation, "reason": _reason(error)}
             break
+        if generation == 0:
+            _verdict_measured(loop, records)
         for record in records:
             course.rows.add(block, record.number, record.agent, record.measurements)
         for record, drawn in zip(records, shown, strict=False):
@@ -97,6 +97,15 @@ def run_block(
     if observe is not None:
         observe({"event": "block_done", "block": block.number, "failure": course.failure})
     return course
+
+
+def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
+    """A verdict's metric is known by its row's name, so what nobody measures is refused after one generation at most,
+    not when the run has ended."""
+    names = dict.fromkeys(m.metric for r in records for m in r.measurements)
+    for key, asked in (("risk", loop.spec.verdict.risk), ("diversity", loop.spec.verdict.diversity)):
+        if asked is not None and asked.removeprefix("-") not in names:
+            raise SpecError(f"verdict.{key} is '{asked}', which no metric measures{nearest(asked, names)}")
 
 
 def _reason(error: Exception) -> str:
@@ -240,7 +249,7 @@ class _Deep:
 
     def _samples(self, generation: int, agent: str) -> Samples | None:
         place = self._place(generation, agent)
-        return get_samples(place) if (place / "provenance.npz").is_file() else None
+        return get_samples(place) if (place / "provenance.json").is_file() else None
 
     def _model(self, learner: Any, generation: int, agent: str) -> Any:
         from safetensors.numpy import load

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from autophage.errors import FitFailed, RunError
-from autophage.samples import Samples, Segments
+from autophage.samples import Field, Samples, Segments
 
 
 @contextlib.contextmanager
@@ -175,13 +175,18 @@ def put_samples(place: Path, samples: Samples) -> Samples:
     """Writes a generation's samples, one .npy per field, and returns them memory-mapped."""
     for name, field in samples.fields.items():
         _put_array(place / f"{name}.npy", field)
-    columns = {"generation": samples.generation, "agent": samples.agent, "weight": samples.weight}
-    constant = {
-        k: np.asarray(v)[:1] if len(np.unique(np.asarray(v))) == 1 else np.asarray(v)
-        for k, v in columns.items()
-    }
-    write(place / "provenance.npz", npz({"n": np.array(len(samples)), **constant}))
-    return get_samples(place)
+    facts: dict[str, Any] = {"records": len(samples)}
+    varied: dict[str, np.ndarray] = {}
+    for name, column in zip(PROVENANCE, samples.columns, strict=True):
+        values = np.asarray(column)
+        if len(values) and (values.strides[0] == 0 or (values == values[0]).all()):
+            facts[name] = values[0].item()  # one number for all records: one number in the file
+        else:
+            varied[name] = values
+    if varied:
+        write(place / "provenance.npz", npz(varied))
+    write(place / "provenance.json", json.dumps(facts))
+    return Samples(_mapped(place), *samples.columns)
 
 
 def _put_array(path: Path, field: Any) -> None:
@@ -213,13 +218,25 @@ def _put_array(path: Path, field: Any) -> None:
 
 def get_samples(place: Path) -> Samples:
     """The samples of a generation, memory-mapped."""
-    columns = unnpz(place / "provenance.npz")
-    n = int(columns["n"])
-    wide = {k: np.broadcast_to(v, (n,)) if len(v) != n else v for k, v in columns.items() if k != "n"}
     try:
-        fields = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy"))}
+        facts = json.loads((place / "provenance.json").read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(_damaged(place)) from error
+    varied = {} if all(name in facts for name in PROVENANCE) else unnpz(place / "provenance.npz")
+    columns: dict[str, Any] = {k: varied[k] if k in varied else facts[k] for k in PROVENANCE}
+    return Samples.of(**columns, **_mapped(place))  # type: ignore[arg-type]
+
+
+PROVENANCE = ("generation", "agent", "weight")
+"""The columns of `Samples`, in their order."""
+
+
+def _mapped(place: Path) -> dict[str, Field]:
+    try:
+        return {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(place.glob("*.npy"))}
     except (OSError, ValueError, EOFError) as error:
-        raise RunError(
-            f"the samples in {place} are damaged; delete that generation and the later ones"
-        ) from error
-    return Samples(fields, wide["generation"], wide["agent"], wide["weight"])
+        raise RunError(_damaged(place)) from error
+
+
+def _damaged(place: Path) -> str:
+    return f"the samples in {place} are damaged; delete that generation and the later ones"
