@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -478,6 +479,8 @@ def _faults(schema, node, value, where="spec"):
         return
     if ("const" in node and value != node["const"]) or ("enum" in node and value not in node["enum"]):
         yield f"{where}: not {node.get('const', node.get('enum'))}"
+    if "pattern" in node and isinstance(value, str) and not re.search(node["pattern"], value):
+        yield f"{where}: does not match {node['pattern']}"
     kind = node.get("type")
     if kind and (
         not isinstance(value, TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool))

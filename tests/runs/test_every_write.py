@@ -16,7 +16,7 @@ from autophage.runs.run import load, run
 SCRIPT = Path(__file__).with_name("exit_at_write.py")
 
 
-@pytest.mark.parametrize("scale", ["deep", "deep_unstored", "theory"])
+@pytest.mark.parametrize("scale", ["deep", pytest.param("deep_unstored", marks=pytest.mark.slow), "theory"])
 def test_a_death_at_every_write(scale, deep, theory, spec_file, environment, tmp_path, same):
     if scale == "theory":
         spec = {**theory, "replicates": 3, "generations": 3}
