@@ -20,8 +20,8 @@ from autophage.keys import Key
 from autophage.parts import Model, Sampling, SufficientLearner
 from autophage.samples import Batch, Samples
 
-CACHED = 1 << 15
-"""Numbers that are drawn and summed up before the next are: a quarter of a megabyte."""
+CACHED = 1 << 14
+"""Numbers that are drawn and summed up before the next are: an eighth of a megabyte."""
 LOOK = 32
 """Refits between two looks for replicates that became a point mass."""
 SMALLEST_SCALE = float(np.exp(-350.0))
@@ -91,17 +91,13 @@ class GaussianModel(Model):
         return np.abs(np.diagonal(np.linalg.qr(np.swapaxes(self.factor, 1, 2), mode="r"), axis1=1, axis2=2))
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Batch:
-        return Batch.of(self.drawn(n, key.generator()))
-
-    def drawn(self, n: int, stream: np.random.Generator) -> np.ndarray:
-        """(R, n, d) records from a stream."""
-        z = stream.standard_normal((self.replicates, n, self.dim))
+        z = key.generator().standard_normal((self.replicates, n, self.dim))
         if self.scale is not None:
             z *= self.scale[:, None, :]
         else:
             z = z @ np.swapaxes(self.factor, 1, 2)
         z += self.mean[:, None, :]
-        return z
+        return Batch.of(z)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """(R, n) for records x (n, d) shared by all replicates, or (R, n, d)."""
@@ -219,21 +215,31 @@ class Gaussian(SufficientLearner):
         return GaussianStatistics(n, first + shift, np.swapaxes(moved, 1, 2) @ moved)
 
     def resample(self, model: Model, n: int, key: Key) -> GaussianStatistics:
-        """As `summarize(model.sample(n))`, a few replicates at a time: the records never leave the cache."""
+        """As `summarize(model.sample(n))`, a few replicates at a time and about the model's mean: the records never
+        leave the cache, and no digits are lost when the spread is tiny beside the mean."""
         assert isinstance(model, GaussianModel)
         stream = key.generator()
         R, d = model.mean.shape
         step = max(1, CACHED // (n * d))
-        parts = []
+        buffer = np.empty((min(step, R), n, d))
+        shift = np.empty((R, d))
+        diagonal = self._diagonal_only(d)
+        scatter = np.empty((R, d) if diagonal else (R, d, d))
         for low in range(0, R, step):
-            some = slice(low, low + step)
-            piece = GaussianModel(
-                model.mean[some],
-                None if model.factor is None else model.factor[some],
-                None if model.scale is None else model.scale[some],
-            )
-            parts.append(self.summarize(Batch.of(piece.drawn(n, stream))))
-        return GaussianStatistics(n, *(np.concatenate([p[i] for p in parts]) for i in (1, 2)))
+            some = slice(low, min(low + step, R))
+            z = buffer[: some.stop - low]
+            stream.standard_normal(out=z)
+            if model.scale is not None:
+                z *= model.scale[some, None, :]
+            else:
+                z = z @ np.swapaxes(model.factor[some], 1, 2)
+            shift[some] = np.einsum("rnd->rd", z)
+            scatter[some] = np.einsum("rnd,rnd->rd", z, z) if diagonal else np.swapaxes(z, 1, 2) @ z
+        shift /= n
+        scatter -= n * (shift**2 if diagonal else shift[:, :, None] * shift[:, None, :])
+        if diagonal:
+            np.maximum(scatter, 0.0, out=scatter)
+        return GaussianStatistics(n, model.mean + shift, scatter)
 
     def _diagonal_only(self, dim: int) -> bool:
         return dim == 1 or self.covariance != "full"
@@ -340,7 +346,8 @@ class Gaussian(SufficientLearner):
             z *= scale
             z *= 1 / math.sqrt(n)
             z += mean
-            root = (key / "scatter").rewind(stream).chisquare(n - 1, shape) if n > 1 else np.zeros(shape)
+            root = (key / "scatter").rewind(stream).standard_gamma(0.5 * (n - 1), shape)
+            root *= 2.0
             np.sqrt(root, out=root)
             root *= scale
             root *= 1 / math.sqrt(n - self.ddof)
@@ -388,10 +395,9 @@ class Gaussian(SufficientLearner):
 
 def _chi(key: Key, freedom: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Square roots of chi-squares, zero where there is no freedom; `freedom` is a number or (R,)."""
-    if freedom.ndim == 0:
-        drawn = key.generator().chisquare(int(freedom), shape) if freedom > 0 else np.zeros(shape)
-    else:
-        drawn = 2.0 * key.generator().standard_gamma(0.5 * freedom[:, None], shape)
+    shapes = 0.5 * float(freedom) if freedom.ndim == 0 else 0.5 * freedom[:, None]
+    drawn = key.generator().standard_gamma(shapes, shape)
+    drawn *= 2.0
     return np.sqrt(drawn, out=drawn)
 
 
