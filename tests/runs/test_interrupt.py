@@ -18,7 +18,7 @@ from autophage.runs.run import run
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_interrupted_and_resumed_as_told(workers, deep, spec_file, environment, tmp_path, same):
-    spec = {**deep, "learner": {**deep["learner"], "pause": 0.15}}
+    spec = {**deep, "learner": {**deep["learner"], "pause": 0.1}}
     quick = {**spec, "name": "it's an odd name", "learner": {**spec["learner"], "pause": 0.0}}
     place = tmp_path / ("a folder with spaces and a rather long name " * 2).strip()
     command = ["run", str(spec_file(spec)), "--set", f"name={quick['name']}", "--out", str(place)]
@@ -44,9 +44,14 @@ def test_interrupted_and_resumed_as_told(workers, deep, spec_file, environment, 
     time.sleep(0.1)
     assert living(str(place)) == []
     (line,) = [words for words in said.splitlines() if words.strip().startswith("autophage run")]
-    again = [sys.executable, "-m", *shlex.split(line)]
-    ended = subprocess.run(again, env=environment, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr
+    words = shlex.split(line)
+    assert words == ["autophage", *command[:6], "--resume", *command[6:]]
+    if workers == 1:
+        again = [sys.executable, "-m", *words]
+        ended = subprocess.run(again, env=environment, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, ended.stderr
+    else:
+        run({**spec, "name": quick["name"]}, place, resume=True)
     metrics = pl.read_parquet(place / "metrics.parquet")
     assert same(metrics, run(quick).metrics)
     assert kept.join(metrics, on=kept.columns, nulls_equal=True).height == kept.height
