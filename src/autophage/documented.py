@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+from functools import cache
 
 
 def settings(cls: type) -> dict[str, str]:
@@ -17,18 +18,24 @@ def settings(cls: type) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base):
+        if dataclasses.is_dataclass(base):
+            found |= _own(base)
+    return found
+
+
+@cache  # bases are shared, and finding a class in its file takes milliseconds
+def _own(cls: type) -> dict[str, str]:
+    found: dict[str, str] = {}
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError):  # a class without a source file
+        return found
+    assert isinstance(tree, ast.ClassDef)
+    names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for here, after in zip(tree.body, tree.body[1:], strict=False):
+        described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        if not (isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and described):
             continue
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        except (OSError, TypeError):  # a class without a source file
-            continue
-        assert isinstance(tree, ast.ClassDef)
-        names = {f.name for f in dataclasses.fields(base)}
-        for here, after in zip(tree.body, tree.body[1:], strict=False):
-            described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if not (isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and described):
-                continue
-            if here.target.id in names:
-                found[here.target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
+        if here.target.id in names:
+            found[here.target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
     return found
