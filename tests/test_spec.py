@@ -352,6 +352,18 @@ def test_instances_and_classes():
     )
 
 
+def test_a_strangers_class_is_an_estimator():
+    path = "sklearn.mixture:GaussianMixture"
+    spec = Spec.of(BASE, learner={"kind": path, "n_components": 2}, metrics=["sample_variance"])
+    assert spec.repeatable
+    assert (
+        spec.to_dict()["agents"]["main"]["learner"]
+        == Spec.of(
+            BASE, learner={"kind": "estimator", "object": path, "arguments": {"n_components": 2}}
+        ).to_dict()["agents"]["main"]["learner"]
+    )
+
+
 # Settings of the command line
 
 

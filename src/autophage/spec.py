@@ -422,7 +422,11 @@ def part(slot: str, given: Any, where: str) -> Any:
     if "kind" not in body:
         raise SpecError(f"{where} has no kind; known: {', '.join(registry.kinds(slot))}")
     kind = body.pop("kind")
-    return _own(slot, _validate(registry.find(slot, kind, where), body, where), where)
+    cls = registry.find(slot, kind, where)
+    if slot == "learner" and isinstance(cls, type) and hasattr(cls, "sample") and not hasattr(cls, "domains"):
+        # A stranger's class by its path: the estimator learner makes a new one for every fit, and can be written.
+        return part(slot, {"kind": "estimator", "object": kind, "arguments": body}, where)
+    return _own(slot, _validate(cls, body, where), where)
 
 
 def _own(slot: str, given: Any, where: str) -> Any:
