@@ -96,7 +96,11 @@ class Loop:
         self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
         self.warnings = [*getattr(self.source, "notes", ()), *check(self.spec, self.real)]
         self.memo: dict[Any, Any] = {}
-        self._plans: dict[tuple[str, int], Plan] = {}
+        self._plans: dict[tuple[str, int], Plan] = {
+            (name, t): a.workflow.plan(t, self.real[name])
+            for name, a in self.agents.items()
+            for t in range(1, self.spec.generations)
+        }
         self.paths = {name: self._path(name) for name in self.agents}
 
     @property
@@ -188,7 +192,7 @@ class Loop:
         mixed."""
         (name, agent), *others = self.agents.items()
         plain = not (others or self.spec.metrics or agent.treatment or agent.sampling.chosen())
-        if not plain or self.paths[name] != "statistics" or self.spec.generations < 2:
+        if not plain or self.paths[name] == "records" or self.spec.generations < 2:
             return False
         plan = self.plan(name, 1)
         return (
@@ -204,9 +208,11 @@ class Loop:
         (name, agent), last = next(iter(self.agents.items())), self.spec.generations - 1
         here, newest = self.key(state.block) / "generation", state.generation - 1
         counts = [self.plan(name, t + 1).new for t in range(newest, last)]  # type: ignore[union-attr]
-        keys = [here / t / name / "sample" for t in range(newest, last)]
+        exact = self.paths[name] == "statistics"
+        below = ("sample",) if exact else ("sample", "sample")
+        keys = [here / t / name / below for t in range(newest, last)]
         frozen = state.absorbed.get(name, np.full(state.block.replicates, -1))
-        model, frozen = agent.learner.chain(state.models[name], counts, keys, frozen, state.generation)
+        model, frozen = agent.learner.chain(state.models[name], counts, keys, frozen, state.generation, exact)
         absorbed = {name: frozen} if (frozen >= 0).any() else {}
         return replace(state, generation=last + 1, models={name: model}, absorbed=absorbed)
 
@@ -242,11 +248,7 @@ class Loop:
 
     def plan(self, name: str, t: int) -> Plan | None:
         """Generation t's plan; generation 0 has none: it is fitted to real data only."""
-        if not t:
-            return None
-        if (name, t) not in self._plans:
-            self._plans[name, t] = self.agents[name].workflow.plan(t, self.real[name])
-        return self._plans[name, t]
+        return self._plans[name, t] if t else None
 
     def _fit(self, name: str, data: Any, state: State, key: Key) -> Model:
         agent = self.agents[name]

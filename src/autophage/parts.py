@@ -168,13 +168,20 @@ class SufficientLearner(Learner):
         return self.summarize(model.sample(n, key=key))
 
     def chain(
-        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+        self,
+        model: Model,
+        counts: Sequence[int],
+        keys: Sequence[Key],
+        absorbed: np.ndarray,
+        first: int,
+        exact: bool = True,
     ) -> tuple[Model, np.ndarray]:
         """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of
         the last model, nothing looked at in between. `absorbed` (R,) holds the generation in which a
-        replicate froze, or -1."""
+        replicate froze, or -1. `exact` draws the statistics from their law; otherwise records are drawn."""
+        draw = self.refit if exact else self.resample
         for generation, (n, key) in enumerate(zip(counts, keys, strict=True), first):
-            after = self.estimate(self.refit(model, n, key))
+            after = self.estimate(draw(model, n, key))
             if (absorbed >= 0).any():
                 after = after.frozen(absorbed >= 0, model)
             stuck = after.absorbed()

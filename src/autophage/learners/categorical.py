@@ -147,11 +147,17 @@ class Categorical(SufficientLearner):
         return CategoricalStatistics(n, _multinomial(key.generator(), n, model.probabilities))
 
     def chain(
-        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+        self,
+        model: Model,
+        counts: Sequence[int],
+        keys: Sequence[Key],
+        absorbed: np.ndarray,
+        first: int,
+        exact: bool = True,
     ) -> tuple[Model, np.ndarray]:
         assert isinstance(model, CategoricalModel)
-        if self.smoothing or min(counts, default=0) < 1:
-            return super().chain(model, counts, keys, absorbed, first)
+        if not exact or self.smoothing or min(counts, default=0) < 1:
+            return super().chain(model, counts, keys, absorbed, first, exact)
         # The same numbers as refit and estimate. The dead symbols stay packed away until the end.
         replicates, symbols = model.probabilities.shape
         place = np.arange(replicates * symbols).reshape(replicates, symbols)

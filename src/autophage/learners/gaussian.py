@@ -20,8 +20,8 @@ from autophage.keys import Key
 from autophage.parts import Model, Sampling, SufficientLearner
 from autophage.samples import Batch, Samples
 
-CACHED = 1 << 14
-"""Numbers that are drawn and summed up before the next are: an eighth of a megabyte."""
+CACHED = 1 << 17
+"""Numbers that are drawn and summed up before the next are: a megabyte."""
 LOOK = 32
 """Refits between two looks for replicates that became a point mass."""
 SMALLEST_SCALE = float(np.exp(-350.0))
@@ -215,31 +215,39 @@ class Gaussian(SufficientLearner):
         return GaussianStatistics(n, first + shift, np.swapaxes(moved, 1, 2) @ moved)
 
     def resample(self, model: Model, n: int, key: Key) -> GaussianStatistics:
-        """As `summarize(model.sample(n))`, a few replicates at a time and about the model's mean: the records never
-        leave the cache, and no digits are lost when the spread is tiny beside the mean."""
+        """As `summarize(model.sample(n))`, without keeping the records x = m + L z: a few replicates at a time, the moments
+        of their standard normals z are carried over by mean(x) = m + L mean(z), scatter(x) = L scatter(z) L'. No digits
+        are lost when the spread is tiny beside the mean."""
         assert isinstance(model, GaussianModel)
         stream = key.generator()
         R, d = model.mean.shape
         step = max(1, CACHED // (n * d))
         buffer = np.empty((min(step, R), n, d))
         shift = np.empty((R, d))
-        diagonal = self._diagonal_only(d)
+        diagonal = model.scale is not None
         scatter = np.empty((R, d) if diagonal else (R, d, d))
         for low in range(0, R, step):
-            some = slice(low, min(low + step, R))
-            z = buffer[: some.stop - low]
+            z = buffer[: min(step, R - low)]
             stream.standard_normal(out=z)
-            if model.scale is not None:
-                z *= model.scale[some, None, :]
-            else:
-                z = z @ np.swapaxes(model.factor[some], 1, 2)
+            some = slice(low, low + len(z))
+            if d == 1 and diagonal:
+                flat = z[..., 0]
+                shift[some, 0] = flat @ np.ones(n)
+                scatter[some, 0] = np.vecdot(flat, flat)
+                continue
             shift[some] = np.einsum("rnd->rd", z)
             scatter[some] = np.einsum("rnd,rnd->rd", z, z) if diagonal else np.swapaxes(z, 1, 2) @ z
         shift /= n
-        scatter -= n * (shift**2 if diagonal else shift[:, :, None] * shift[:, None, :])
         if diagonal:
+            scatter -= n * shift**2
             np.maximum(scatter, 0.0, out=scatter)
-        return GaussianStatistics(n, model.mean + shift, scatter)
+            return GaussianStatistics(n, model.mean + model.scale * shift, scatter * model.scale**2)
+        scatter -= n * shift[:, :, None] * shift[:, None, :]
+        scatter = model.factor @ scatter @ np.swapaxes(model.factor, 1, 2)
+        mean = model.mean + np.einsum("rij,rj->ri", model.factor, shift)
+        if self._diagonal_only(d):
+            scatter = np.ascontiguousarray(np.diagonal(scatter, axis1=1, axis2=2))
+        return GaussianStatistics(n, mean, scatter)
 
     def _diagonal_only(self, dim: int) -> bool:
         return dim == 1 or self.covariance != "full"
@@ -324,18 +332,25 @@ class Gaussian(SufficientLearner):
         )
 
     def chain(
-        self, model: Model, counts: Sequence[int], keys: Sequence[Key], absorbed: np.ndarray, first: int
+        self,
+        model: Model,
+        counts: Sequence[int],
+        keys: Sequence[Key],
+        absorbed: np.ndarray,
+        first: int,
+        exact: bool = True,
     ) -> tuple[Model, np.ndarray]:
         assert isinstance(model, GaussianModel)
         if (
-            not keys
+            not exact
+            or not keys
             or model.scale is None
             or model.dim > 1
             or self.ridge
             or self.covariance == "known"
             or (absorbed >= 0).any()
         ):
-            return super().chain(model, counts, keys, absorbed, first)
+            return super().chain(model, counts, keys, absorbed, first, exact)
         # The same numbers as refit and estimate, in place: at a thousand replicates the interpreter is the cost.
         stream, shape = keys[0].generator(), model.mean.shape
         mean, scale, safe, last = model.mean, model.scale, (model.mean, model.scale, 0), len(counts)
