@@ -171,7 +171,7 @@ def kde_rows() -> list[Row]:
             references.kde(rng, G, N, 0.2, points, keep)
 
         work, units = ours(
-            replicates=20,
+            replicates=100,
             data={"kind": "gaussian", "reference_size": 500},
             learner={"kind": "kde", "bandwidth": 0.2},
             workflow={"kind": workflow, "sample_size": N},

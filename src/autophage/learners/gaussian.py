@@ -130,6 +130,9 @@ class GaussianModel(Model):
             if self.scale.min() > SMALLEST_SCALE:
                 return None
             return np.asarray((self.scale <= SMALLEST_SCALE).any(axis=1))
+        # A positive diagonal of a triangular factor clears nearly every case at the cost of one look.
+        if np.diagonal(self.factor, axis1=1, axis2=2).min() > SMALLEST_SCALE and _is_lower(self.factor):
+            return None
         low = np.abs(self._diagonal()).min(axis=1) <= SMALLEST_SCALE
         return low if low.any() else None
 
