@@ -8,7 +8,7 @@ numpy only, so that parts import where nothing else is installed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -304,6 +304,24 @@ class Compared:
     n: int | None = None
 
 
+def measurements(answers: Iterable[dict[str, Compared]], suffix: str = "") -> list[Measurement]:
+    """The answers of all replicates, row by row."""
+    rows: dict[str, list[Compared]] = {}
+    for answer in answers:
+        for name, compared in answer.items():
+            rows.setdefault(name + suffix, []).append(compared)
+    return [
+        Measurement(
+            name,
+            np.array([c.value for c in row], dtype=np.float64),
+            np.array([c.low for c in row], dtype=np.float64),
+            np.array([c.high for c in row], dtype=np.float64),
+            row[0].n,
+        )
+        for name, row in rows.items()
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleMetric(Metric):
     """A metric that compares generated records with real ones, replicate by replicate."""
@@ -319,26 +337,18 @@ class SampleMetric(Metric):
 
     def measure(self, view: View) -> list[Measurement]:
         suffix = "_train" if self.against == "train" else ""
-        found: dict[str, list[Compared]] = {}
-        for r in range(view.replicates):
-            answers = self.compare(
-                view.reference(r, self.against),
-                view.generated(r),
-                key=view.key / type(self).__name__ / r,
-                memo=view.memo,
-            )
-            for name, answer in answers.items():
-                found.setdefault(name + suffix, []).append(answer)
-        return [
-            Measurement(
-                name,
-                np.array([a.value for a in answers], dtype=np.float64),
-                np.array([a.low for a in answers], dtype=np.float64),
-                np.array([a.high for a in answers], dtype=np.float64),
-                answers[0].n,
-            )
-            for name, answers in found.items()
-        ]
+        return measurements(
+            (
+                self.compare(
+                    view.reference(r, self.against),
+                    view.generated(r),
+                    key=view.key / type(self).__name__ / r,
+                    memo=view.memo,
+                )
+                for r in range(view.replicates)
+            ),
+            suffix,
+        )
 
 
 @dataclass(frozen=True)

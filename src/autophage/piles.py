@@ -147,10 +147,6 @@ class Records:
         drawn = Samples.join([fresh, synthetic[: n - count]])
         return ([drawn] if self.segmented else drawn), _real_share(drawn)
 
-    def asked(self, plan: Plan) -> int:
-        """Records the newest model is asked for."""
-        return plan.new
-
     def sampled(self, model: Model, plan: Plan, key: Key) -> Any:
         """What the model gives for the next plan."""
         return model.sample(plan.new, key=key)

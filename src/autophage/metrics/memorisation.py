@@ -12,8 +12,8 @@ from autophage.errors import DataError
 from autophage.metrics.features import Embedding, training_records
 from autophage.metrics.intervals import median, ratio, wilson
 from autophage.metrics.neighbours import nearest
-from autophage.metrics.records import matched, measurements, remembered
-from autophage.parts import Compared, Measurement, View
+from autophage.metrics.records import matched, remembered
+from autophage.parts import Compared, Measurement, View, measurements
 
 CLOSE = 0.01
 

@@ -13,9 +13,9 @@ from autophage.metrics.features import FeatureMetric
 from autophage.metrics.intervals import exact, wilson
 from autophage.metrics.model_metric import exposes
 from autophage.metrics.neighbours import nearest
-from autophage.metrics.records import VECTORS, matched, measurements, remembered
+from autophage.metrics.records import VECTORS, matched, remembered
 from autophage.metrics.tail_coverage import remembered_probabilities, symbol_counts
-from autophage.parts import Compared, Measurement, View
+from autophage.parts import Compared, Measurement, View, measurements
 from autophage.samples import Samples
 
 

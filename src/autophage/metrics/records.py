@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from autophage.errors import DataError
 from autophage.keys import Key
-from autophage.parts import Compared, Measurement
 from autophage.samples import Samples, Segments
 
 VECTORS = frozenset({"vectors", "counts", "binary", "positive"})
@@ -73,21 +72,3 @@ def remembered(memo: dict, name: Any, samples: Samples, make: Callable[[], T]) -
         if len(shelf) > _REMEMBERED:
             shelf.popitem(last=False)
     return shelf[where][1]
-
-
-def measurements(answers: Iterable[dict[str, Compared]], suffix: str = "") -> list[Measurement]:
-    """The answers of all replicates, row by row."""
-    rows: dict[str, list[Compared]] = {}
-    for answer in answers:
-        for name, compared in answer.items():
-            rows.setdefault(name + suffix, []).append(compared)
-    return [
-        Measurement(
-            name,
-            np.array([c.value for c in row], dtype=np.float64),
-            np.array([c.low for c in row], dtype=np.float64),
-            np.array([c.high for c in row], dtype=np.float64),
-            row[0].n,
-        )
-        for name, row in rows.items()
-    ]

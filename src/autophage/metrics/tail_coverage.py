@@ -20,8 +20,8 @@ from autophage.metrics.intervals import exact, normal, ratio, wilson
 from autophage.metrics.model_metric import exposes
 from autophage.metrics.neighbours import balls
 from autophage.metrics.precision_recall import check_neighbours, radii
-from autophage.metrics.records import FIXED, VECTORS, matched, measurements, remembered, subset
-from autophage.parts import Compared, Measurement, Source, View
+from autophage.metrics.records import FIXED, VECTORS, matched, remembered, subset
+from autophage.parts import Compared, Measurement, Source, View, measurements
 
 _DRAWS = 4
 """Real samples of equal size that the tail coverage of real data is averaged over, where there are so many
