@@ -14,20 +14,21 @@ from autophage.spec import Spec
 from autophage.workflows import takes_parts
 
 
-def check(spec: Spec, real: Mapping[str, int]) -> list[str]:
-    """Raises `SpecError` at the first misfit; returns warnings. `real` is the size of each agent's generation
-    0."""
+def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> list[str]:
+    """Raises `SpecError` at the first misfit; returns warnings. `agents` are the spec's with their learners as
+    the run uses them, `real` the size of each one's generation 0."""
     warnings: list[str] = []
-    for name, agent in spec.agents.items():
+    for name, agent in agents.items():
         where = f"agents.{name}." if len(spec.agents) > 1 else ""
         _learner(spec, agent, where)
+        _interventions(spec, agent, where)
         warnings += agent.workflow.check(spec.generations, real[name])
         _sizes(spec, agent, real[name], where)
         _fresh(spec, agent, real[name], where)
         _statistics(spec, name, agent, real[name], where)
-    batched = {bool(getattr(a.learner, "batched", False)) for a in spec.agents.values()}
+    batched = {bool(getattr(a.learner, "batched", False)) for a in agents.values()}
     if len(batched) > 1:
-        names = {n: registry.kind_of("learner", a.learner) for n, a in spec.agents.items()}
+        names = {n: registry.kind_of("learner", a.learner) for n, a in agents.items()}
         raise SpecError(
             f"agents of closed-form and of sampled learners cannot share one loop: {names}; "
             "wrap the closed-form one as an estimator"
@@ -64,6 +65,29 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
         learner.initial(spec.initial_model, spec.data.dim)
     if kind == "gaussian" and learner.covariance == "full" and not learner.ridge:
         _full_rank(spec)
+
+
+def _interventions(spec: Spec, agent: Any, where: str) -> None:
+    """Curation and treatment say themselves what they cannot work with."""
+    for i, curation in enumerate(agent.curation):
+        kind = registry.kind_of("curation", curation)
+        if getattr(curation, "weighs", False) and not getattr(agent.learner, "weighted", False):
+            would = [k for k in registry.kinds("learner") if _weighted(k)]
+            raise SpecError(
+                f"{where}curation[{i}]: {kind} gives records weights, and learner "
+                f"{registry.kind_of('learner', agent.learner)} takes none; learners that do: {', '.join(would)}"
+            )
+        if hasattr(curation, "check"):
+            curation.check(agent.learner, spec.data)
+    if agent.treatment is not None and hasattr(agent.treatment, "check"):
+        agent.treatment.check(agent.learner, agent.workflow)
+
+
+def _weighted(kind: str) -> bool:
+    try:
+        return bool(getattr(registry.find("learner", kind), "weighted", False))
+    except UserError:  # one that is not installed will not do either
+        return False
 
 
 def _full_rank(spec: Spec) -> None:

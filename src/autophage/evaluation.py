@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +40,7 @@ class Evaluation:
         sampler: Model,
         real_share: np.ndarray,
         key: Key,
+        curation: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         self.generation = state.generation
         self.agent = agent
@@ -48,6 +51,7 @@ class Evaluation:
         self.real_share = real_share
         self.real_size = loop.real[agent]
         self.memo: dict[Any, Any] = loop.memo
+        self.curation = curation
         self._loop = loop
         self._state = state
         self._sampler = sampler

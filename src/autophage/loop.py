@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from autophage.checks import check
+from autophage.curating import Proposals
 from autophage.errors import FitFailed
 from autophage.evaluation import Evaluation, legal
 from autophage.keys import Key
-from autophage.parts import Measurement, Model, SufficientLearner
+from autophage.parts import Measurement, Model, SufficientLearner, Treating
 from autophage.piles import RealData, Records, Summaries
 from autophage.samples import Batch, Samples
 from autophage.spec import AgentSpec, Spec
@@ -90,11 +91,14 @@ class Loop:
     def __init__(self, spec: Spec | None = None, /, **keys: Any) -> None:
         self.spec = Spec.of(spec, **keys)
         self.source = self.spec.data
-        self.agents: Mapping[str, AgentSpec] = self.spec.agents
+        self.agents: Mapping[str, AgentSpec] = {
+            name: agent.model_copy(update={"learner": agent.learner.bound_to(self.source)})
+            for name, agent in self.spec.agents.items()
+        }
         self.batched = all(getattr(a.learner, "batched", False) for a in self.agents.values())
         available = None if self.source.unlimited else len(self.source.train())
         self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
-        self.warnings = [*getattr(self.source, "notes", ()), *check(self.spec, self.real)]
+        self.warnings = [*getattr(self.source, "notes", ()), *check(self.spec, self.agents, self.real)]
         self.memo: dict[Any, Any] = {}
         self._plans: dict[tuple[str, int], Plan] = {
             (name, t): a.workflow.plan(t, self.real[name])
@@ -172,14 +176,17 @@ class Loop:
         t, block = state.generation, state.block
         here = self.key(block) / "generation" / t
         last = t + 1 == self.spec.generations
-        models, drawn, done = dict(state.models), {}, []
+        models, done = dict(state.models), []
+        drawn: dict[str, Any] = {}
         for name in self.agents:
             key, pile = here / name, state.piles[name]
             data, real_share = pile.training_set(self.plan(name, t), key / "data")
             models[name] = self._fit(name, data, state, key)
             sampler = self._sampler(name, models[name])
-            drawn[name] = None if last else self._drawn(name, sampler, pile, t, key, keep)
-            done.append(self._record(name, state, models[name], sampler, data, real_share, drawn[name], key))
+            drawn[name], notes = (None, {}) if last else self._drawn(name, sampler, pile, t, key, keep)
+            done.append(
+                self._record(name, state, models[name], sampler, data, real_share, drawn[name], notes, key)
+            )
         if last:
             return replace(
                 state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)
@@ -192,6 +199,7 @@ class Loop:
         mixed."""
         (name, agent), *others = self.agents.items()
         plain = not (others or self.spec.metrics or agent.treatment or agent.sampling.chosen())
+        plain = plain and agent.learner.in_generation(1) is agent.learner
         if not plain or self.paths[name] == "records" or self.spec.generations < 2:
             return False
         plan = self.plan(name, 1)
@@ -230,7 +238,8 @@ class Loop:
         for t in range(done):
             models: dict[str, Model] = {}
             for name, agent in self.agents.items():
-                if getattr(agent.learner, "start", "scratch") == "scratch" and name not in absorbed:
+                asked = agent.treatment is not None or getattr(agent.learner, "start", "") == "previous"
+                if not asked and name not in absorbed:
                     continue  # no later fit will ask for it
                 model = stored(agent.learner, t, name) if t == done - 1 else None
                 if model is None and stored(agent.learner, done - 1, name) is None:
@@ -251,53 +260,67 @@ class Loop:
         return self._plans[name, t] if t else None
 
     def _fit(self, name: str, data: Any, state: State, key: Key) -> Model:
-        agent = self.agents[name]
-        if state.generation == 0 and self.spec.initial_model is not None:
-            given = agent.learner.initial(self.spec.initial_model, self.source.dim)
+        agent, t = self.agents[name], state.generation
+        learner, previous = agent.learner.in_generation(t), state.models.get(name)
+        if t == 0 and self.spec.initial_model is not None:
+            given = learner.initial(self.spec.initial_model, self.source.dim)
             return given.spread(state.block.replicates)
-        start = state.models.get(name) if agent.learner.start == "previous" else None
+        start = previous if learner.start == "previous" else None
         if self.paths[name] in ("samples", "statistics"):
-            model = agent.learner.estimate(data, start=start)
+            model = learner.estimate(data, start=start)
         else:
-            model = agent.learner.fit(data, start=start, key=key / "fit")
+            model = learner.fit(data, start=start, key=key / "fit")
         if self.batched and model.replicates < state.block.replicates:
             model = model.spread(state.block.replicates)
         frozen = state.absorbed.get(name)
         if frozen is not None and (frozen >= 0).any():
             model = model.frozen(frozen >= 0, state.models[name])
-        return agent.treatment.apply(model, context=self) if agent.treatment is not None else model
+        if agent.treatment is None:
+            return model
+        plans = [self._plans[name, i] for i in range(1, t + 1)]
+        treating = Treating(t, name, previous, self.real[name], plans, key / "treatment")
+        return agent.treatment.apply(model, context=treating)
 
     def _sampler(self, name: str, model: Model) -> Model:
         sampling = self.agents[name].sampling
         return model.tuned(sampling) if sampling.chosen() else model
 
-    def _drawn(self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None) -> Any:
+    def _drawn(
+        self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None
+    ) -> tuple[Any, Mapping[str, np.ndarray]]:
         """What the newest model gives to those who train on it next: as many records as the largest plan
-        asks."""
+        asks; and what curation noted on the way."""
         consumers = [a for a in self.agents if name in dict(self._feeding(a))]
         plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
         if isinstance(pile, Summaries):
-            return pile.sampled(sampler, plan, key / "sample")
+            return pile.sampled(sampler, plan, key / "sample"), {}
         if plan.new == 0:
-            return None
-        samples = pile.sampled(sampler, plan, key / "sample")
-        if len(samples) < plan.new:
-            raise FitFailed(f"the model of {name} gave {len(samples)} records, {plan.new} were asked for")
+            return None, {}
+        samples = self._stamped(name, pile.sampled(sampler, plan, key / "sample"), plan.new, t)
+        notes: Mapping[str, np.ndarray] = {}
+        if curations := self.agents[name].curation:
+
+            def more(n: int, stream: Key) -> Any:
+                return self._stamped(name, sampler.sample(n, key=stream), n, t)
+
+            context = Proposals(self, name, t, sampler, pile.real, len(samples), more, key / "curation")
+            samples = context.curated(samples, curations)
+            notes = context.notes
+        if keep is not None and isinstance(samples, Samples):
+            samples = keep(samples, t, name)
+        return samples, notes
+
+    def _stamped(self, name: str, samples: Any, n: int, t: int) -> Any:
+        """Samples of a model as records of the loop: enough of them, finite, legal, and with their origin."""
+        if len(samples) < n:
+            raise FitFailed(f"the model of {name} gave {len(samples)} records, {n} were asked for")
+        x = samples.x if isinstance(samples, Batch) else np.asarray(samples.fields["x"])
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise FitFailed("the model's samples are not finite")
         if isinstance(samples, Batch):
-            if not np.isfinite(samples.x).all():
-                raise FitFailed("the model's samples are not finite")
-            samples = Batch.of(samples.x, generation=t, agent=name)
-        else:
-            x = np.asarray(samples.fields["x"])
-            if x.dtype.kind == "f" and not np.isfinite(x).all():
-                raise FitFailed("the model's samples are not finite")
-            samples = legal(self.source, samples).stamped(generation=t, agent=name)
-        for curation in self.agents[name].curation:
-            samples = curation.apply(samples, context=self)
-            if not len(samples):
-                raise FitFailed(f"no sample of generation {t} passed {type(curation).__name__}")
-        return keep(samples, t, name) if keep is not None and isinstance(samples, Samples) else samples
+            return Batch.of(samples.x, generation=t, agent=name)
+        return legal(self.source, samples).stamped(generation=t, agent=name)
 
     def _feeding(self, name: str) -> list[tuple[str, float]]:
         """Whose samples an agent trains on, and their shares; its own where nothing is said."""
@@ -338,6 +361,7 @@ class Loop:
         data: Any,
         share: Any,
         drawn: Any,
+        notes: Mapping[str, np.ndarray],
         key: Key,
     ) -> Generation:
         R, t = state.block.replicates, state.generation
@@ -345,7 +369,7 @@ class Loop:
         size = _count(data)
         measurements: list[Measurement] = []
         if self.spec.metrics:
-            view = Evaluation(self, state, name, model, sampler, real_share, key / "evaluate")
+            view = Evaluation(self, state, name, model, sampler, real_share, key / "evaluate", notes)
             for metric in self.spec.metrics:
                 measurements += metric.measure(view)
         kept = None if isinstance(drawn, tuple) else drawn

@@ -18,9 +18,9 @@ from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.samples import Batch, Samples
 
-Domain = Literal["vectors", "symbols", "counts", "binary", "positive"]
+Domain = Literal["vectors", "symbols", "counts", "binary", "positive", "pairs"]
 """What one record is: a real vector (images and encoded tables too), one of K symbols, a vector of counts, of
-zeros and ones, or of positive numbers."""
+zeros and ones, or of positive numbers; or inputs and their label, the last number."""
 
 
 CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "arbitrary_types_allowed": True}
@@ -118,6 +118,15 @@ class Learner(ABC):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Model:
         """The model that `Model.arrays` came from."""
         raise NotImplementedError
+
+    def bound_to(self, source: Source) -> Learner:
+        """This learner as a run on these data uses it: itself, unless it must know more of them than their
+        records say. Raises `SpecError` when it cannot run on them."""
+        return self
+
+    def in_generation(self, generation: int) -> Learner:
+        """This learner as one generation uses it: itself, unless a setting follows a schedule."""
+        return self
 
     def smallest(self, dim: int) -> int:
         """The fewest records a fit needs; checked before a run starts."""
@@ -236,6 +245,89 @@ class Source(Protocol):
         ...
 
 
+class Curating(Protocol):
+    """What a curation may look at and use: one agent's samples of one generation."""
+
+    generation: int
+    agent: str
+    model: Model
+    """The sampler that the samples came from."""
+    real: Any
+    """Generation 0's real records: `Samples`, or a `Batch` of R replicates (or of one that stands for all)."""
+    source: Source
+    replicates: int
+    key: Key
+    """Names this generation's curation; every curation of a list has its own."""
+    memo: dict[Any, Any]
+    """Kept for the whole run: a trained filter, features of the real records."""
+    proposals: np.ndarray
+    """(R,) records the model was asked for so far, the first ones included. A curation that stopped looking
+    earlier in some replicates may put the true numbers here."""
+
+    def draw(self, n: int) -> Any:
+        """n more records of the model (per replicate), counted as proposals."""
+        ...
+
+    def note(self, name: str, values: Any) -> None:
+        """A number (R,) for metrics to read, such as the acceptance rate."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curation(ABC):
+    """What happens to synthetic samples before they enter a training set: filtered, preferred, corrected,
+    reweighted."""
+
+    __pydantic_config__: ClassVar[dict] = CONFIG
+    citation: ClassVar[tuple[str, ...]] = ()
+    weighs: ClassVar[bool] = False
+    """May hand on weights other than one; refused with a learner that would pass over them."""
+    knows: ClassVar[str] = ""
+    """What it knows of the truth beyond the loop's own samples ("an anchor of real records", "a reward"): a
+    safeguard that injects knowledge is labelled so."""
+
+    def check(self, learner: Learner, source: Source) -> None:
+        """Raises `SpecError` where this learner's models or these data cannot be curated so."""
+        return None
+
+    @abstractmethod
+    def apply(self, samples: Any, *, context: Curating) -> Any:
+        """The samples to train on, out of new ones: `Samples`, or a `Batch`; fewer, others, or weighted.
+        Raises `FitFailed` when too few are left."""
+
+
+@dataclass(frozen=True)
+class Treating:
+    """What a treatment may look at: one agent's fit in one generation."""
+
+    generation: int
+    agent: str
+    previous: Model | None
+    """Generation t - 1's model; None in generation 0."""
+    real_size: int
+    """Real records of generation 0."""
+    plans: Sequence[Any]
+    """The workflow's plans of generations 1 to t (`autophage.workflows.Plan`); the last is the one just
+    executed."""
+    key: Key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment(ABC):
+    """What happens to a model between fit and sample: merged with the last one, extrapolated, guided."""
+
+    __pydantic_config__: ClassVar[dict] = CONFIG
+    citation: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, learner: Learner, workflow: Any) -> None:
+        """Raises `SpecError` where this learner's models or this workflow cannot be treated so."""
+        return None
+
+    @abstractmethod
+    def apply(self, model: Model, *, context: Treating) -> Model:
+        """The model that is sampled, measured and handed on in the fitted one's place."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One metric over the replicates of a block: `value` (R,), with an interval where it has one.
@@ -267,6 +359,9 @@ class View(Protocol):
     memo: dict[Any, Any]
     """Kept for the whole run: what a metric computes once (features of the reference, a trained
     classifier)."""
+    curation: Mapping[str, np.ndarray]
+    """(R,) numbers that curation noted: `proposals`, `kept`, and what each method adds; empty where nothing
+    was curated."""
 
     def generated(self, r: int) -> Samples:
         """The evaluation draw of replicate r: `evaluation_size` records, the same for every metric."""

@@ -106,7 +106,7 @@ class Records:
             return self._subsample(parts, int(plan.size or 0), key / "subsample")
         if self.segmented:
             total = sum(len(p) for p in parts)
-            share = sum((p.generation == REAL).mean(axis=-1) * len(p) for p in parts) / total
+            share = sum(_real_share(p) * len(p) for p in parts) / total
             return parts, share
         joined = Batch.join(parts) if self.data.batched else Samples.join(parts)
         return joined, _real_share(joined)
@@ -169,6 +169,8 @@ class Records:
         for i, batch in enumerate(self.batches):
             stored |= {f"batch{i}.x": batch.x, f"batch{i}.generation": batch.generation}
             stored[f"batch{i}.agent"] = np.array(batch.agent)
+            if batch.weight is not None:
+                stored[f"batch{i}.weight"] = batch.weight
         return {**stored, "newest": np.array(self.newest), "used": np.array(self.used)}
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> Records:
@@ -178,7 +180,12 @@ class Records:
             self,
             real=Batch(arrays["real.x"], arrays["real.generation"]),
             batches=tuple(
-                Batch(arrays[f"batch{i}.x"], arrays[f"batch{i}.generation"], str(arrays[f"batch{i}.agent"]))
+                Batch(
+                    arrays[f"batch{i}.x"],
+                    arrays[f"batch{i}.generation"],
+                    str(arrays[f"batch{i}.agent"]),
+                    arrays.get(f"batch{i}.weight"),
+                )
                 for i in range(count)
             ),
             newest=int(arrays["newest"]),
@@ -315,15 +322,15 @@ class Summaries:
 
 
 def _real_share(data: Any) -> Share:
-    if isinstance(data, Samples):
-        return data.real_share()
-    return (data.generation == REAL).mean(axis=-1)
+    return data.real_share()
 
 
 def _choose(mask: np.ndarray, real: Batch, synthetic: Batch, generation: int) -> Batch:
     """Each record real where the mask says so."""
     wide = mask.reshape(*mask.shape, *(1,) * (synthetic.x.ndim - 2))
-    return Batch(np.where(wide, real.x, synthetic.x), np.where(mask, REAL, generation), synthetic.agent)
+    weight = None if synthetic.weight is None else np.where(mask, 1.0, synthetic.weight)
+    x, origin = np.where(wide, real.x, synthetic.x), np.where(mask, REAL, generation)
+    return Batch(x, origin, synthetic.agent, weight)
 
 
 def _without_replacement(parts: list[Any], n: int, replicates: int, key: Key) -> Any:
@@ -339,9 +346,12 @@ def _without_replacement(parts: list[Any], n: int, replicates: int, key: Key) ->
     starts = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     x = np.empty((replicates, n, *parts[0].x.shape[2:]), np.result_type(*[p.x for p in parts]))
     generation = np.empty((replicates, n), np.int32)
+    weight = None if all(p.weight is None for p in parts) else np.ones((replicates, n))
     for p, low, high in zip(parts, starts[:-1], starts[1:], strict=True):
         r, column = np.nonzero((rows >= low) & (rows < high))
         source = rows[r, column] - low
         x[r, column] = p.x[r if p.replicates > 1 else 0, source]
         generation[r, column] = p.generation[source] if p.generation.ndim == 1 else p.generation[r, source]
-    return Batch(x, generation, parts[-1].agent)
+        if weight is not None and p.weight is not None:
+            weight[r, column] = p.weight[r, source]
+    return Batch(x, generation, parts[-1].agent, weight)

@@ -232,12 +232,19 @@ def _column(value: Any, n: int, dtype: Any) -> np.ndarray:
 class Batch:
     """Records of R replicates: `x` (R, n, ...), `generation` (n,) or (R, n).
 
-    A batch of one replicate may stand for every replicate (real data they all share).
+    A batch of one replicate may stand for every replicate (real data they all share). Curation may weight
+    records; a weight of zero drops one, so that replicates need not keep equally many.
+
+    >>> weighted = Batch.of(np.zeros((2, 3, 1))).reweighted(np.array([[1.0, 0, 1], [1, 1, 1]]))
+    >>> Batch.join([weighted, Batch.of(np.ones((2, 1, 1)))]).weight.tolist()
+    [[1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
 
     x: np.ndarray
     generation: np.ndarray
     agent: str = ""
+    weight: np.ndarray | None = None
+    """(R, n), none negative; None where every record counts once."""
 
     @staticmethod
     def of(x: np.ndarray, *, generation: int = REAL, agent: str = "") -> Batch:
@@ -253,13 +260,32 @@ class Batch:
 
     def first(self, n: int) -> Batch:
         """The first n records of every replicate."""
-        return Batch(self.x[:, :n], self.generation[..., :n], self.agent)
+        weight = None if self.weight is None else self.weight[:, :n]
+        return Batch(self.x[:, :n], self.generation[..., :n], self.agent, weight)
+
+    def reweighted(self, weight: np.ndarray) -> Batch:
+        """The same records, their weights multiplied by `weight` (R, n)."""
+        return Batch(
+            self.x, self.generation, self.agent, weight if self.weight is None else self.weight * weight
+        )
+
+    def weights(self) -> np.ndarray:
+        """(R, n), ones where none were given."""
+        return np.ones(self.x.shape[:2]) if self.weight is None else self.weight
+
+    def real_share(self) -> Any:
+        """The share of records that are real, by weight: a number, or (R,)."""
+        real = self.generation == REAL
+        if self.weight is None:
+            return real.mean(axis=-1)
+        return (self.weight * real).sum(axis=1) / self.weight.sum(axis=1)
 
     def replicate(self, r: int) -> Samples:
         """The records of one replicate."""
         r = 0 if self.replicates == 1 else r
         generation = self.generation if self.generation.ndim == 1 else self.generation[r]
-        return Samples.of(self.x[r], generation=generation, agent=self.agent)
+        weight = 1.0 if self.weight is None else self.weight[r]
+        return Samples.of(self.x[r], generation=generation, agent=self.agent, weight=weight)
 
     @staticmethod
     def join(parts: Sequence[Batch]) -> Batch:
@@ -272,4 +298,10 @@ class Batch:
         generation = [
             p.generation if flat else np.broadcast_to(p.generation, (replicates, len(p))) for p in parts
         ]
-        return Batch(np.concatenate(spread, axis=1), np.concatenate(generation, axis=-1), parts[-1].agent)
+        weight = None
+        if any(p.weight is not None for p in parts):
+            weight = np.concatenate(
+                [np.broadcast_to(p.weights(), (replicates, len(p))) for p in parts], axis=1
+            )
+        x = np.concatenate(spread, axis=1)
+        return Batch(x, np.concatenate(generation, axis=-1), parts[-1].agent, weight)

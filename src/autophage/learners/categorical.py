@@ -101,6 +101,7 @@ class Categorical(SufficientLearner):
     """
 
     has_log_prob: ClassVar[bool] = True
+    weighted: ClassVar[bool] = True
     domains: ClassVar[frozenset[str]] = frozenset({"symbols"})
     sampling_keys: ClassVar[frozenset[str]] = frozenset({"temperature"})
     citation: ClassVar[tuple[str, ...]] = ()
@@ -125,8 +126,10 @@ class Categorical(SufficientLearner):
         if low < 0 or high >= symbols:
             raise DataError(f"symbol {low if low < 0 else high} is outside 0..{symbols - 1}")
         rows = np.arange(replicates)[:, None] * symbols
-        counts = np.bincount((x + rows).ravel(), minlength=replicates * symbols)
-        return CategoricalStatistics(n, counts.reshape(replicates, symbols))
+        weight = None if batch.weight is None else batch.weight.ravel()
+        counts = np.bincount((x + rows).ravel(), weight, minlength=replicates * symbols)
+        count = n if batch.weight is None else batch.weight.sum(axis=1)
+        return CategoricalStatistics(count, counts.reshape(replicates, symbols))
 
     def merge(self, statistics: Sequence[CategoricalStatistics]) -> CategoricalStatistics:
         symbols = max(s.counts.shape[1] for s in statistics)

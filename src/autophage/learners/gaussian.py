@@ -171,6 +171,7 @@ class Gaussian(SufficientLearner):
     """Mean and covariance of a Gaussian, fitted by moments."""
 
     has_log_prob: ClassVar[bool] = True
+    weighted: ClassVar[bool] = True
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "positive", "counts", "binary"})
     sampling_keys: ClassVar[frozenset[str]] = frozenset({"bias"})
     citation: ClassVar[tuple[str, ...]] = ()
@@ -203,6 +204,8 @@ class Gaussian(SufficientLearner):
         if x.ndim > 3:
             x = x.reshape(*x.shape[:2], -1)
         n, d = x.shape[1:]
+        if batch.weight is not None:
+            return self._weighted(x, batch.weight)
         # Sums about the first record lose no digits when the spread is tiny beside the mean.
         first = x[:, 0]
         if d == 1:
@@ -216,6 +219,18 @@ class Gaussian(SufficientLearner):
         if self._diagonal_only(d):
             return GaussianStatistics(n, first + shift, np.einsum("rnd,rnd->rd", moved, moved))
         return GaussianStatistics(n, first + shift, np.swapaxes(moved, 1, 2) @ moved)
+
+    def _weighted(self, x: np.ndarray, weight: np.ndarray) -> GaussianStatistics:
+        """Records x (R, n, d) with weights (R, n): their sum is the count."""
+        count = weight.sum(axis=1)
+        moved = x - x[:, :1]
+        with np.errstate(invalid="ignore", divide="ignore"):  # a replicate without records fails in the fit
+            shift = np.einsum("rn,rnd->rd", weight, moved) / count[:, None]
+        moved = moved - shift[:, None]
+        heavy = weight[..., None] * moved
+        if self._diagonal_only(x.shape[2]):
+            return GaussianStatistics(count, x[:, 0] + shift, np.einsum("rnd,rnd->rd", heavy, moved))
+        return GaussianStatistics(count, x[:, 0] + shift, np.swapaxes(heavy, 1, 2) @ moved)
 
     def resample(self, model: Model, n: int, key: Key) -> GaussianStatistics:
         """As `summarize(model.sample(n))`, without keeping the records x = m + L z: a few replicates at a time, the moments

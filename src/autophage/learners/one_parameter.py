@@ -85,6 +85,7 @@ class OneParameterLearner(SufficientLearner):
     """The sample mean of every coordinate, which is the maximum likelihood."""
 
     has_log_prob: ClassVar[bool] = True
+    weighted: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ()
     model: ClassVar[type[OneParameterModel]]
     legal: ClassVar[str]
@@ -100,6 +101,8 @@ class OneParameterLearner(SufficientLearner):
             raise DataError(
                 f"learner {type(self).__name__.lower()} fits {self.legal}; the data hold other numbers"
             )
+        if batch.weight is not None:
+            return MeanStatistics(batch.weight.sum(axis=1), np.einsum("rn,rnd->rd", batch.weight, x))
         return MeanStatistics(x.shape[1], x.sum(axis=1))
 
     def merge(self, statistics: Sequence[MeanStatistics]) -> MeanStatistics:

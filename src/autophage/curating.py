@@ -1,0 +1,78 @@
+"""A generation's proposals on their way through curation.
+
+Every record the model is asked for counts as a proposal, so that safeguards can be compared at equal cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autophage.errors import FitFailed
+from autophage.keys import Key
+from autophage.parts import Curation, Model
+from autophage.samples import Batch
+
+if TYPE_CHECKING:
+    from autophage.loop import Loop
+
+
+class Proposals:
+    """A `parts.Curating`: what curations may look at, and a count of what they ask for."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        agent: str,
+        generation: int,
+        model: Model,
+        real: Any,
+        n: int,
+        more: Callable[[int, Key], Any],
+        key: Key,
+    ) -> None:
+        self.generation = generation
+        self.agent = agent
+        self.model = model
+        self.real = real
+        self.source = loop.source
+        self.memo: dict[Any, Any] = loop.memo
+        self.replicates = model.replicates
+        self.key = key
+        self.proposals = np.full(self.replicates, float(n))
+        self.notes: dict[str, np.ndarray] = {}
+        self._more = more
+        self._root = key
+        self._draws = 0
+
+    def curated(self, samples: Any, curations: Sequence[Curation]) -> Any:
+        """The samples after every curation, in their order. Raises `FitFailed` when none is left."""
+        for i, curation in enumerate(curations):
+            self.key = self._root / i
+            samples = curation.apply(samples, context=self)
+            if not np.min(kept(samples)) > 0:
+                raise FitFailed(
+                    f"no sample of generation {self.generation} passed {type(curation).__name__.lower()}"
+                )
+        self.note("proposals", self.proposals)
+        self.note("kept", kept(samples))
+        return samples
+
+    def draw(self, n: int) -> Any:
+        """n more records of the model (per replicate), counted as proposals."""
+        self._draws += 1
+        self.proposals = self.proposals + n
+        return self._more(n, self._root / "draw" / self._draws)
+
+    def note(self, name: str, values: Any) -> None:
+        """A number (R,) for metrics to read."""
+        self.notes[name] = np.broadcast_to(np.asarray(values, dtype=np.float64), (self.replicates,)).copy()
+
+
+def kept(samples: Any) -> np.ndarray | int:
+    """How many records have any weight: a number, or one per replicate."""
+    if isinstance(samples, Batch) and samples.weight is not None:
+        return np.count_nonzero(samples.weight, axis=1)
+    return len(samples)
