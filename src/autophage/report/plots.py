@@ -20,7 +20,7 @@ from autophage.report.courses import Chart, charts, keys
 from autophage.report.gallery import as_bytes, block, columns, image_range, limits, montage, ranked, tallest
 from autophage.report.labels import labels
 from autophage.report.page import Arm, Gallery, Page
-from autophage.report.rendering import write_bytes
+from autophage.report.shell import write_bytes
 
 COLOURS = ("#0b72b2", "#c2510a", "#007f5f", "#9a4c95", "#94700a", "#5a6570")
 MARKS = ("o", "s", "^", "D", "P", "v")

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup, escape
 
-from autophage.errors import RunError
 from autophage.parts import Prediction
 from autophage.report.courses import Chart, charts, keys, number, spaced, span
 from autophage.report.gallery import layout
 from autophage.report.page import Page
+from autophage.report.shell import filled, linked, write_bytes
 from autophage.report.vegalite import COLOURS, describe, hover_text, specification
 
-BUNDLES = ("vega", "vega-lite", "vega-embed")
 MOST_ROWS = 60
 """Generations in the table behind a chart."""
 
@@ -41,7 +33,6 @@ DEFINITIONS = {
 """The eight notions of collapse (Schaeffer et al. 2025), for verdicts that come without a name."""
 
 _ICONS = {"yes": "▲", "no": "✓", "undecided": "?"}
-_LINK = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:)\]])")
 
 
 @dataclass(frozen=True)
@@ -94,71 +85,15 @@ def render(page: Page) -> str:
         "predicted": any(chart.curves for chart in drawn),
         "galleries": layout(page.arms),
         "theories": _theories(page),
-        "specifications": _json([specification(chart) for chart in drawn]),
         "facts": [(label, value) for label, value in page.facts],
-        "citations": [_linked(text) for text in page.citations],
-        "bundles": [Markup(_bundle(name)) for name in BUNDLES] if drawn else [],
-        "licences": Markup(_asset("LICENSES.txt").replace("<", "&lt;")) if drawn else "",
+        "citations": [linked(text) for text in page.citations],
     }
-    return _templates().get_template("page.html.j2").render(context)
+    return filled("page.html.j2", context, [specification(chart) for chart in drawn])
 
 
 def write(page: Page, path: str | Path) -> Path:
     """`render(page)` as a file, whole or not at all. Raises `RunError` when it cannot be written."""
     return write_bytes(render(page).encode("utf-8"), Path(path))
-
-
-def write_bytes(content: bytes, path: Path) -> Path:
-    """A file that appears whole or not at all. Raises `RunError` when it cannot be written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
-            draft.unlink(missing_ok=True)
-        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
-    return path
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("autophage.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    return (files("autophage.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _bundle(name: str) -> str:
-    """A bundle's source, fit to stand between script tags."""
-    source = re.sub(r"\n//# sourceMappingURL=.*\s*$", "\n", _asset(f"{name}.min.js"))
-    return re.sub(r"<(/?(?:script|body|html|head)|!--)", r"\\x3C\1", source, flags=re.IGNORECASE)
-
-
-def _json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return Markup(text)
-
-
-def _linked(text: str) -> Markup:
-    """A citation with its addresses as links."""
-    parts = _LINK.split(str(text))
-    return Markup("").join(
-        Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(part) if i % 2 else escape(part)
-        for i, part in enumerate(parts)
-    )
 
 
 def _without(page: Page) -> str:
