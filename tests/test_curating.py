@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,9 +21,12 @@ sys.path.append(str(Path(__file__).parent))
 class Positive(Curation):
     """Only records above zero: weighted, or drawn until there are as many as before."""
 
-    weighs: ClassVar[bool] = True
     filled: bool = False
     """Ask for more until nothing is missing."""
+
+    @property
+    def weighs(self):
+        return not self.filled
 
     def apply(self, samples, *, context):
         if not self.filled:
