@@ -32,3 +32,7 @@ class MissingExtra(UserError, ImportError):
 
 class FitFailed(AutophageError, RuntimeError):
     """A learner diverged, got nothing to fit, or returned something unusable."""
+
+
+class NotRealisable(FitFailed):
+    """Labels that no hypothesis of the class agrees with, given to a learner that rests on their agreement."""
