@@ -69,7 +69,9 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "fresh": ("autophage.workflows:Fresh", "constant size, a share of new real records"),
     },
     "curation": {},
-    "treatment": {},
+    "treatment": {
+        "gain": ("autophage.treatments.gain:Gain", "part of the way from the last model to the newest fit"),
+    },
     "metric": {
         "variance": ("autophage.metrics.moments:Variance", "mean of the fitted variances"),
         "standard_deviation": (

@@ -79,6 +79,11 @@ class CategoricalModel(Model):
             return self
         return CategoricalModel(np.broadcast_to(self.probabilities, (replicates, self.dim)))
 
+    def moved(self, towards: Model, gain: float) -> CategoricalModel:
+        """The model `gain` of the way towards another one, in its probabilities."""
+        assert isinstance(towards, CategoricalModel)
+        return CategoricalModel((1 - gain) * self.probabilities + gain * towards.probabilities)
+
     def absorbed(self) -> np.ndarray | None:
         """(R,) True where one symbol has all the probability."""
         sure = self.probabilities == 1
@@ -102,6 +107,8 @@ class Categorical(SufficientLearner):
 
     has_log_prob: ClassVar[bool] = True
     weighted: ClassVar[bool] = True
+    moves: ClassVar[bool] = True
+    """Its models can be `moved` towards each other."""
     domains: ClassVar[frozenset[str]] = frozenset({"symbols"})
     sampling_keys: ClassVar[frozenset[str]] = frozenset({"temperature"})
     citation: ClassVar[tuple[str, ...]] = ()
@@ -180,6 +187,10 @@ class Categorical(SufficientLearner):
     def law(self, truth: Model | None) -> Model | None:
         return truth if isinstance(truth, CategoricalModel) else None
 
+    def blend(self, law: Model, model: Model, share: float) -> CategoricalModel:
+        assert isinstance(law, CategoricalModel) and isinstance(model, CategoricalModel)
+        return CategoricalModel(normalised(model.moved(law, share).probabilities))
+
     def initial(self, values: Mapping[str, Any], dim: int) -> CategoricalModel:
         """The model of `initial_model: {probabilities: [...]}`."""
         if set(values) != {"probabilities"}:
@@ -191,6 +202,18 @@ class Categorical(SufficientLearner):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> CategoricalModel:
         return CategoricalModel(arrays["probabilities"])
+
+
+def normalised(p: np.ndarray) -> np.ndarray:
+    """p (..., K) itself, its rounding errors divided out in place so that every sum is one. Raises `DataError` where a
+    sum is further off than rounding can be, 1e-6."""
+    total = p.sum(axis=-1, keepdims=True)
+    off = np.abs(total - 1)
+    if not off.max() <= 1e-6:
+        worst = total.ravel()[off.argmax()]
+        raise DataError(f"probabilities sum to {worst:.9g}; they must sum to 1, up to rounding")
+    p /= total
+    return p
 
 
 def _whole(x: np.ndarray) -> np.ndarray:
@@ -211,7 +234,7 @@ def _multinomial(rng: np.random.Generator, n: int | np.ndarray, p: np.ndarray) -
     """Counts (R, K) ~ Multinomial(n, p), n a number or (R,)."""
     replicates, symbols = p.shape
     living = p > 0
-    alive = living.sum(axis=1)
+    alive = np.count_nonzero(living, axis=1)
     widest = int(alive.max())
     if widest > DENSE * symbols:
         padded = np.zeros((replicates, symbols + 1))

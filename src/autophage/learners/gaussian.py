@@ -125,6 +125,11 @@ class GaussianModel(Model):
         wide = [None if a is None else np.broadcast_to(a, (replicates, *a.shape[1:])) for a in self._parts()]
         return GaussianModel(*wide)  # type: ignore[arg-type]
 
+    def moved(self, towards: Model, gain: float) -> GaussianModel:
+        """The model `gain` of the way towards another one of the same covariance, in its mean."""
+        assert isinstance(towards, GaussianModel)
+        return GaussianModel((1 - gain) * self.mean + gain * towards.mean, towards.factor, towards.scale)
+
     def absorbed(self) -> np.ndarray | None:
         if self.scale is not None:
             if self.scale.min() > SMALLEST_SCALE:
@@ -193,6 +198,11 @@ class Gaussian(SufficientLearner):
                 raise SpecError("learner.known_variance is set but learner.covariance is not `known`")
             if not (self.known_variance > 0 and np.isfinite(self.known_variance)):
                 raise SpecError(f"learner.known_variance is {self.known_variance}; it must be above zero")
+
+    @property
+    def moves(self) -> bool:
+        """Its models can be `moved` towards each other: they differ in the mean only."""
+        return self.covariance == "known"
 
     def smallest(self, dim: int) -> int:
         if self.covariance == "known" or self.ridge > 0:

@@ -76,6 +76,11 @@ class OneParameterModel(Model):
             return self
         return type(self)(np.broadcast_to(self.mean, (replicates, self.dim)))
 
+    def moved(self, towards: Model, gain: float) -> Self:
+        """The model `gain` of the way towards another one, in its means."""
+        assert isinstance(towards, OneParameterModel)
+        return type(self)((1 - gain) * self.mean + gain * towards.mean)
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"mean": np.ascontiguousarray(self.mean)}
 
@@ -86,6 +91,8 @@ class OneParameterLearner(SufficientLearner):
 
     has_log_prob: ClassVar[bool] = True
     weighted: ClassVar[bool] = True
+    moves: ClassVar[bool] = True
+    """Its models can be `moved` towards each other."""
     citation: ClassVar[tuple[str, ...]] = ()
     model: ClassVar[type[OneParameterModel]]
     legal: ClassVar[str]

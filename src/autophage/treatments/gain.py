@@ -1,0 +1,99 @@
+"""A model moves only part of the way from its predecessor to the newest fit (Kanabar & Gastpar 2025).
+
+    m_t = m_{t-1} + K_t (fit_t - m_{t-1})
+
+on the mean parameters. The fit of a training set whose records are real with probability a_t is, on average,
+a_t of the way from m_{t-1} to the truth; small gains average the noise of many generations away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from autophage.errors import SpecError
+from autophage.parts import Learner, Model, Treating, Treatment
+from autophage.schedules import Constant, Power, Schedule, Values, share_at
+from autophage.theory.provenance import optimal_gains
+from autophage.workflows import Fresh, Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Treatment):
+    """A step from the last model towards the newest fit, of the length `gain`, on the mean parameters: probabilities of
+    a categorical, the mean of a Bernoulli, Poisson, exponential or Gaussian of known covariance. Generation 0 is left
+    as it was fitted.
+
+    `optimal` is K_t = n_t a_t / sum_{i<=t} n_i a_i^2, the best linear estimator where the real shares a_i and sizes n_i
+    are known and the provenance of a record is not; it reads them off the plans of a `fresh` workflow. Where it would
+    exceed 1 it is capped there: a model has no negative probabilities (`theory.provenance.stays_in_simplex` tells
+    whether a plan ever asks for that). Raises `SpecError` for a gain outside [0, 1] and for learners whose models
+    cannot be moved.
+
+    >>> Gain(gain=0.5).gain_at(3, 100, [])
+    0.5
+    """
+
+    citation: ClassVar[tuple[str, ...]] = (
+        "Kanabar & Gastpar (2025), Minimax discrete distribution estimation with self-consumption. arXiv 2501.19273",
+    )
+
+    gain: Schedule | Literal["optimal"] = "optimal"
+    """Length of the step at t >= 1, in [0, 1]: a number or a schedule; or `optimal` (for workflow fresh)."""
+
+    def __post_init__(self) -> None:
+        gain = self.gain
+        if isinstance(gain, str):
+            if gain != "optimal":
+                raise SpecError(f"treatment.gain is {gain!r}; it must be `optimal`, a number or a schedule")
+            return
+        if isinstance(gain, Power):
+            if not gain.power.exponent <= 0:
+                raise SpecError(
+                    f"treatment.gain grows like t^{gain.power.exponent:g} and would leave [0, 1]; its exponent must be "
+                    "zero or below"
+                )
+            share_at(gain, 1, "treatment.gain")
+            return
+        last = len(gain.values) if isinstance(gain, Values) else 1
+        for t in range(1, last + 1):
+            share_at(gain, t, "treatment.gain")
+
+    def check(self, learner: Learner, workflow: Any) -> None:
+        if not getattr(learner, "moves", False):
+            raise SpecError(
+                "treatment gain moves mean parameters: it takes learner categorical, bernoulli, poisson, exponential, or "
+                f"gaussian with covariance `known`, not {type(learner).__name__.lower()}"
+            )
+        if self.gain == "optimal" and not (isinstance(workflow, Fresh) and workflow.provenance == "hidden"):
+            raise SpecError(
+                "treatment.gain is `optimal`, which needs workflow fresh with provenance `hidden`, where the real share "
+                "of every generation is known; give a number or a schedule instead"
+            )
+
+    def gain_at(self, t: int, real_size: int, plans: list[Plan]) -> float:
+        """K_t; `plans` are those of generations 1 to t, `real_size` the real records of generation 0."""
+        if isinstance(self.gain, float | int | Constant | Power | Values):
+            return share_at(self.gain, t, "treatment.gain")
+        sizes, shares = [float(real_size)], [1.0]
+        for plan in plans:
+            n, share = _fresh(plan)
+            sizes.append(n)
+            shares.append(share)
+        return float(min(optimal_gains(sizes, shares)[-1], 1.0))
+
+    def apply(self, model: Model, *, context: Treating) -> Model:
+        if context.previous is None:
+            return model
+        gain = self.gain_at(context.generation, context.real_size, list(context.plans))
+        moved: Model = context.previous.moved(model, gain)  # type: ignore[attr-defined]
+        return moved
+
+
+def _fresh(plan: Plan) -> tuple[float, float]:
+    """The size of a fresh workflow's training set and the share of new real records in it."""
+    row = plan.rows[0]
+    if row.share is not None:
+        return float(plan.size or 0), row.share
+    n = sum(r.count or 0 for r in plan.rows)
+    return float(n), (row.count or 0) / n
