@@ -105,6 +105,10 @@ class Loop:
             for name, a in self.agents.items()
             for t in range(1, self.spec.generations)
         }
+        for name, a in self.agents.items():
+            if a.treatment is not None and hasattr(a.treatment, "notes"):
+                plans = [self._plans[name, t] for t in range(1, self.spec.generations)]
+                self.warnings += a.treatment.notes(self.real[name], plans)
         self.paths = {name: self._path(name) for name in self.agents}
 
     @property

@@ -82,7 +82,10 @@ class Sampling:
         if self.bias is not None and not 0 <= self.bias <= 1:
             raise SpecError(f"sampling.bias is {self.bias}; it must lie in [0, 1], where 1 means unbiased")
         if self.temperature is not None and not self.temperature > 0:
-            raise SpecError(f"sampling.temperature is {self.temperature}; it must be above zero")
+            raise SpecError(
+                f"sampling.temperature is {self.temperature}; it must be above zero (argmax sampling is its limit: take "
+                "a very small one, such as 1e-4)"
+            )
 
     def chosen(self) -> dict[str, float]:
         """The settings that were given."""
@@ -171,6 +174,12 @@ class SufficientLearner(Learner):
         """The statistics of n new records (n a number, or one per replicate) of each replicate's model."""
         raise NotImplementedError(f"{type(self).__name__} has no closed law of the refit")
 
+    def blend(self, law: Model, model: Model, share: float) -> Model | None:
+        """The law of records each drawn from `law` with probability `share`, else from `model`, as a model of this
+        family; None where the family has no such member. It makes a mixture of real and synthetic records one draw of
+        `refit`."""
+        return None
+
     def resample(self, model: Model, n: int, key: Key) -> Any:
         """The statistics of n new records that are really drawn. Override where that can be done without
         keeping them."""
@@ -190,7 +199,7 @@ class SufficientLearner(Learner):
         replicate froze, or -1. `exact` draws the statistics from their law; otherwise records are drawn."""
         draw = self.refit if exact else self.resample
         for generation, (n, key) in enumerate(zip(counts, keys, strict=True), first):
-            after = self.estimate(draw(model, n, key))
+            after = self.estimate(draw(model, n, key), start=model if self.start == "previous" else None)
             if (absorbed >= 0).any():
                 after = after.frozen(absorbed >= 0, model)
             stuck = after.absorbed()
@@ -322,6 +331,11 @@ class Treatment(ABC):
     def check(self, learner: Learner, workflow: Any) -> None:
         """Raises `SpecError` where this learner's models or this workflow cannot be treated so."""
         return None
+
+    def notes(self, real_size: int, plans: Sequence[Any]) -> list[str]:
+        """Warnings about a run of these plans (of generations 1 on), before it starts. Raises `SpecError` where they
+        cannot be followed."""
+        return []
 
     @abstractmethod
     def apply(self, model: Model, *, context: Treating) -> Model:

@@ -8,12 +8,15 @@ a_t of the way from m_{t-1} to the truth; small gains average the noise of many 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from autophage.errors import SpecError
 from autophage.parts import Learner, Model, Treating, Treatment
-from autophage.schedules import Constant, Power, Schedule, Values, share_at
+from autophage.schedules import Constant, Power, Schedule, Values, at, share_at
 from autophage.theory.provenance import optimal_gains
 from autophage.workflows import Fresh, Plan
 
@@ -26,8 +29,8 @@ class Gain(Treatment):
 
     `optimal` is K_t = n_t a_t / sum_{i<=t} n_i a_i^2, the best linear estimator where the real shares a_i and sizes n_i
     are known and the provenance of a record is not; it reads them off the plans of a `fresh` workflow. Where it would
-    exceed 1 it is capped there: a model has no negative probabilities (`theory.provenance.stays_in_simplex` tells
-    whether a plan ever asks for that). Raises `SpecError` for a gain outside [0, 1] and for learners whose models
+    exceed 1 it is capped there, with a warning before the start: a model has no negative probabilities (see
+    `theory.provenance.stays_in_simplex`). Raises `SpecError` for a gain outside [0, 1] and for learners whose models
     cannot be moved.
 
     >>> Gain(gain=0.5).gain_at(3, 100, [])
@@ -71,21 +74,34 @@ class Gain(Treatment):
                 "of every generation is known; give a number or a schedule instead"
             )
 
-    def gain_at(self, t: int, real_size: int, plans: list[Plan]) -> float:
+    def notes(self, real_size: int, plans: Sequence[Plan]) -> list[str]:
+        if self.gain != "optimal":
+            for t in range(1, len(plans) + 1):
+                at(self.gain, t, "treatment.gain")  # type: ignore[arg-type]
+            return []
+        above = self._optimal(real_size, plans) > 1 + 1e-12
+        if not above.any():
+            return []
+        return [
+            f"the optimal gain exceeds 1 at t = {int(above.argmax())}, where the estimator would leave the simplex; it "
+            "is capped at 1 wherever that happens"
+        ]
+
+    def gain_at(self, t: int, real_size: int, plans: Sequence[Plan]) -> float:
         """K_t; `plans` are those of generations 1 to t, `real_size` the real records of generation 0."""
         if isinstance(self.gain, float | int | Constant | Power | Values):
             return share_at(self.gain, t, "treatment.gain")
-        sizes, shares = [float(real_size)], [1.0]
-        for plan in plans:
-            n, share = _fresh(plan)
-            sizes.append(n)
-            shares.append(share)
-        return float(min(optimal_gains(sizes, shares)[-1], 1.0))
+        return float(min(self._optimal(real_size, plans)[t], 1.0))
+
+    @staticmethod
+    def _optimal(real_size: int, plans: Sequence[Plan]) -> np.ndarray:
+        batches = [(float(real_size), 1.0), *map(_fresh, plans)]
+        return optimal_gains(*zip(*batches, strict=True))
 
     def apply(self, model: Model, *, context: Treating) -> Model:
         if context.previous is None:
             return model
-        gain = self.gain_at(context.generation, context.real_size, list(context.plans))
+        gain = self.gain_at(context.generation, context.real_size, context.plans)
         moved: Model = context.previous.moved(model, gain)  # type: ignore[attr-defined]
         return moved
 
