@@ -6,6 +6,15 @@ import os
 import sys
 import threading
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def environment() -> dict[str, str]:
+    """What a worker process is started with: one thread, and the caller's places to find modules."""
+    found = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    found["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    return found
+
 
 def leave_with_parent() -> None:
     """Ends this process when its parent does: standard input is a pipe that only the parent holds open."""
@@ -19,7 +28,7 @@ def leave_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in THREADS:
         os.environ.setdefault(name, "1")
     from autophage.errors import UserError
     from autophage.loop import Loop

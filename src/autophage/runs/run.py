@@ -26,6 +26,7 @@ from autophage.runs.blocks import Course, Observer, run_block, stored
 from autophage.runs.folder import Folder, write
 from autophage.runs.table import Rows
 from autophage.spec import Spec, read
+from autophage.worker import environment
 
 if TYPE_CHECKING:
     import polars
@@ -201,7 +202,7 @@ def _writing(folder: Folder, loop: Loop) -> Iterator[None]:
     started = time.monotonic()
     if not folder.exists():
         folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
-    with _locked(folder):
+    with locked(folder):
         folder.sweep()
         before = folder.manifest()
         spent = float(before.get("seconds", 0.0))
@@ -327,7 +328,8 @@ def _processor() -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Folder) -> Iterator[None]:
+def locked(folder: Folder) -> Iterator[None]:
+    """One process writes a folder at a time. Raises `RunError` when another one does."""
     try:
         import fcntl
     except ImportError:  # no such lock on this system; the folder is the caller's own affair
@@ -368,8 +370,6 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
     busy: dict[int, subprocess.Popen[bytes]] = {}
     heard: dict[int, IO[bytes]] = {}
     told = len(folder.events())
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)  # they find what the caller finds
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
@@ -380,7 +380,7 @@ def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) ->
                 heard[number] = tempfile.TemporaryFile()  # noqa: SIM115
                 busy[number] = subprocess.Popen(
                     command,
-                    env=environment,
+                    env=environment(),
                     stdin=subprocess.PIPE,
                     stdout=heard[number],
                     stderr=heard[number],
