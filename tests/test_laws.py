@@ -29,11 +29,13 @@ SMALL = {
     "learner": {
         "flow": {"architecture": "realnvp", "layers": 2, "hidden": 8, "steps": 2},
         "gaussian_mixture": {"components": 2},
+        "bigram": {"weights": [0.5, 0.25, 0.25], "tokens": 2},
         "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
     },
     "data": {
         "gaussian": {"dim": 2, "mean": [1, 2], "cov": [[2, 0.5], [0.5, 1]]},
         "categorical": {"zipf": {"symbols": 5, "exponent": 1}},
+        "bigram": {"zipf": {"symbols": 4}, "contexts": 3},
         "bernoulli": {"probability": 0.3},
         "poisson": {"rate": 2},
         "exponential": {"mean": 2},

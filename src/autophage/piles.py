@@ -209,7 +209,8 @@ class Summaries:
     pool: Any = None
     """Everything sampled so far, where the workflow accumulates."""
     share: Share = 0.0
-    """The share of fresh real records in the newest piece."""
+    """The share of fresh real records in the newest piece: counted, or, where a mixture is drawn as one blended
+    law, expected."""
     used: int = 0
     newest: int = -1
     records: Batch | None = None
@@ -244,6 +245,9 @@ class Summaries:
         if plan.draw == "mixture":
             n, share = int(plan.size or 0), float(fresh.share or 0.0)
             if self.exact:
+                blend = None if self.law is None else self.learner.blend(self.law, model, share)
+                if blend is not None:
+                    return self.learner.refit(blend, n, key), share
                 reals = (key / "origin").generator().binomial(n, share, self.data.replicates)
                 return self._merged(model, n - reals, reals, key), reals / n
             mask = (key / "origin").generator().random((self.data.replicates, n)) < share

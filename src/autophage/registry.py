@@ -21,6 +21,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.data.categorical:CategoricalSource",
             "symbols: given probabilities, Zipf, uniform",
         ),
+        "bigram": (
+            "autophage.data.bigram:BigramSource",
+            "tokens in contexts: given rows, or Zipf's law permuted for each context",
+        ),
         "bernoulli": ("autophage.data.bernoulli:BernoulliSource", "zeros and ones"),
         "poisson": ("autophage.data.poisson:PoissonSource", "counts of a given rate"),
         "exponential": ("autophage.data.exponential:ExponentialSource", "waiting times of a given mean"),
@@ -41,6 +45,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "categorical": (
             "autophage.learners.categorical:Categorical",
             "frequencies of symbols; exact law of the refit",
+        ),
+        "bigram": (
+            "autophage.learners.bigram:Bigram",
+            "frequencies of tokens after each context; exact law of the refit",
         ),
         "bernoulli": ("autophage.learners.bernoulli:Bernoulli", "a frequency; exact law of the refit"),
         "poisson": ("autophage.learners.poisson:Poisson", "a rate; exact law of the refit"),
@@ -95,6 +103,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "gini": ("autophage.metrics.diversity:Gini", "1 - sum p^2 of the fitted probabilities"),
         "entropy": ("autophage.metrics.diversity:Entropy", "entropy of the fitted probabilities (nats)"),
         "support": ("autophage.metrics.diversity:Support", "symbols that are still alive"),
+        "kl_divergence": (
+            "autophage.metrics.divergence:KlDivergence",
+            "KL divergence of the fit from the truth (nats)",
+        ),
+        "total_variation": (
+            "autophage.metrics.divergence:TotalVariation",
+            "half the summed differences of the fitted probabilities",
+        ),
         "real_share": ("autophage.metrics.real_share:RealShare", "real records in the training set"),
         "held_out_log_likelihood": (
             "autophage.metrics.likelihood:HeldOutLogLikelihood",

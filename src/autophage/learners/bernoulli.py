@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 from autophage.learners.one_parameter import OneParameterLearner, OneParameterModel
+from autophage.parts import Model
 
 
 class BernoulliModel(OneParameterModel):
@@ -54,6 +55,12 @@ class Bernoulli(OneParameterLearner):
     domains: ClassVar[frozenset[str]] = frozenset({"binary"})
     model: ClassVar[type[OneParameterModel]] = BernoulliModel
     legal: ClassVar[str] = "zeros and ones"
+
+    def blend(self, law: Model, model: Model, share: float) -> BernoulliModel | None:
+        assert isinstance(law, BernoulliModel) and isinstance(model, BernoulliModel)
+        if law.dim > 1:  # the coordinates of a record share its origin, so a mixture's are not independent
+            return None
+        return BernoulliModel(share * law.mean + (1 - share) * model.mean)
 
     def accepts(self, x: np.ndarray) -> bool:
         return bool(((x == 0) | (x == 1)).all())

@@ -90,8 +90,8 @@ class SquaredMeanError(ModelMetric):
 class SquaredError(ModelMetric):
     """Squared distance of the fitted parameter from the true one.
 
-    Symbols: the sum of squared differences of the probabilities. Counts, zeros and ones, waiting times: of
-    the means.
+    Symbols: the sum of squared differences of the probabilities; tokens in contexts: the mean over contexts of
+    that of their rows, sum_c pi_c ||row_c - truth_c||^2. Counts, zeros and ones, waiting times: of the means.
     """
 
     row: ClassVar[str] = "squared_error"
@@ -100,5 +100,7 @@ class SquaredError(ModelMetric):
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
 
     def read(self, model: Any, truth: Any) -> np.ndarray:
+        if exposes(model, "rows") and exposes(truth, "rows"):
+            return ((model.rows - truth.rows) ** 2).sum(axis=-1) @ truth.weights
         name = "probabilities" if exposes(model, "probabilities") else "mean"
         return ((getattr(model, name) - getattr(truth, name)) ** 2).sum(axis=-1)

@@ -12,7 +12,8 @@ from autophage.parts import Measurement, Metric, View
 @dataclass(frozen=True, kw_only=True)
 class RealShare(Metric):
     """The share of real records in the generation's training set, by weight: counted, hence without an
-    interval."""
+    interval. Where a mixture of fresh real and synthetic records is drawn from its blended law in one go (`fresh`,
+    frequencies, statistics path), nobody knows which is which: there it is the share that was asked for."""
 
     def measure(self, view: View) -> list[Measurement]:
         share = np.broadcast_to(np.asarray(view.real_share, dtype=np.float64), (view.replicates,))
