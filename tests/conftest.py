@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,24 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"AUTOPHAGE_DATA is {named}, which is not a folder")
     return folder
+
+
+@pytest.fixture
+def close() -> Callable[..., None]:
+    """close(values, expected, tolerance): the mean over replicates is right, and the replicates suffice to
+    tell: the tolerance is at least four of its standard errors."""
+
+    def check(values: Any, expected: float, tolerance: float, relative: bool = True) -> None:
+        width = tolerance * abs(expected) if relative else tolerance
+        error = values.std() / len(values) ** 0.5
+        assert 4 * error <= width, (
+            f"{len(values)} replicates cannot resolve {width:g}: standard error {error:g}"
+        )
+        assert abs(values.mean() - expected) <= width, (
+            f"{values.mean():g} is not {expected:g} within {width:g}"
+        )
+
+    return check
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -31,21 +31,3 @@ def course() -> Callable[..., dict[int, np.ndarray]]:
         return {g: np.concatenate(parts) for g, parts in found.items()}
 
     return steps
-
-
-@pytest.fixture
-def close() -> Callable[..., None]:
-    """close(values, expected, tolerance): the mean over replicates is right, and the replicates suffice to
-    tell: the tolerance is at least four of its standard errors."""
-
-    def check(values: np.ndarray, expected: float, tolerance: float, relative: bool = True) -> None:
-        width = tolerance * abs(expected) if relative else tolerance
-        error = values.std() / np.sqrt(len(values))
-        assert 4 * error <= width, (
-            f"{len(values)} replicates cannot resolve {width:g}: standard error {error:g}"
-        )
-        assert abs(values.mean() - expected) <= width, (
-            f"{values.mean():g} is not {expected:g} within {width:g}"
-        )
-
-    return check

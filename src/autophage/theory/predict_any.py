@@ -39,7 +39,7 @@ def relative_risk(setting: Setting) -> list[Prediction]:
     inflation = error_inflation(setting)
     if inflation is None:
         return []
-    regular = _regular(setting) and setting.ridge == 0
+    regular = _regular(setting) and setting.ridge == 0 and not np.any(setting.data.get("ridges", 0))
     claim = {
         "replace": "grows without bound, in proportion to the fits made",
         "accumulate": f"stays bounded, by pi^2/6 = {1 / ACCUMULATE_EFFICIENCY:.3f} for equal batches",
@@ -56,44 +56,6 @@ def relative_risk(setting: Setting) -> list[Prediction]:
             "asymptotic" if regular else "conjecture",
             f"Excess risk relative to generation 0's {claim}; {scope}.",
             "Dey & Donoho 2024 (universality); Gerstgrasser et al. 2024 (linear regression)",
-        )
-    ]
-
-
-def excess_risk(setting: Setting) -> list[Prediction]:
-    """`excess_risk` of unpenalised least squares on Gaussian inputs: sigma^2 d/(n-d-1) times the linear
-    predictor."""
-    noise = setting.data.get("noise")
-    if (
-        setting.learner_kind != "regression"
-        or setting.data_kind != "regression"
-        or noise is None
-        or setting.ridge
-    ):
-        return []
-    if setting.initial is not None or setting.real_fixed:
-        return []
-    n, d, kind = setting.sizes, setting.dim, setting.workflow_kind
-    inflation = error_inflation(setting)
-    if inflation is None or not (n > d + 1).all():
-        return []
-    if kind == "replace":
-        values, status = noise**2 * np.cumsum(d / (n - d - 1)), "exact"
-        statement = "Each refit to own labels adds sigma^2 d/(n-d-1), exactly (Gaussian inputs, no penalty)."
-    else:
-        fixed = setting.design == "fixed" and kind in ("accumulate", "window") and (n == n[0]).all()
-        values = noise**2 * d / (n[0] - d - 1) * inflation * n[0]
-        status = "exact" if fixed else "asymptotic"
-        statement = "Generation 0's sigma^2 d/(n-d-1) times the linear predictor's inflation" + (
-            ", exactly for one design re-labelled every generation." if fixed else ", to first order in d/n."
-        )
-    return [
-        Prediction(
-            "excess_risk",
-            values,
-            status,  # type: ignore[arg-type]
-            statement,
-            "Dohmatob et al. 2024; Gerstgrasser et al. 2024",
         )
     ]
 

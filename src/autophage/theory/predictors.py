@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autophage.parts import Prediction
-from autophage.theory import predict_any, predict_distance, predict_gaussian, predict_limits, predict_symbols
+from autophage.theory import (
+    predict_any,
+    predict_distance,
+    predict_gaussian,
+    predict_limits,
+    predict_regression,
+    predict_symbols,
+)
 from autophage.theory.setting import Setting
 
 Predictor = Callable[[Setting], list[Prediction]]
@@ -35,7 +42,7 @@ PREDICTORS: list[Predictor] = [
     predict_symbols.diversity,
     predict_symbols.support,
     predict_symbols.means,
-    predict_any.excess_risk,
+    predict_regression.excess_risk,
     predict_any.relative_risk,
     predict_any.thresholds,
     predict_any.collapse,

@@ -21,8 +21,9 @@ class Setting:
     data_kind: str = "gaussian"
     data: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the real law: `mean` (number or (d,)), `cov` (number, (d,) or (d, d)), `probabilities`
-    (K,), `noise` (standard deviation of regression labels). A missing entry means unknown, except that
-    `gaussian` data is N(0, I)."""
+    (K,); of a regression `noise` (standard deviation of the labels), `spectrum` and `signal` (d,) in the
+    inputs' eigenbasis, `label_noises` and `ridges` (G,) where they change over generations. A missing entry
+    means unknown, except that `gaussian` data is N(0, I)."""
     learner_kind: str = "gaussian"
     ddof: int = 0
     covariance: Literal["full", "diagonal", "known"] = "full"
