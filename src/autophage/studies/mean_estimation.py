@@ -108,6 +108,8 @@ def simulate(
 
 def _gains(weighting: Any, n: np.ndarray, assumed: Any, notes: list[str]) -> np.ndarray:
     if not isinstance(weighting, str):
+        if np.shape(weighting) != n.shape:
+            raise SpecError(f"there are {np.size(weighting)} gains for {len(n)} rounds; give one per round")
         return np.asarray(weighting, dtype=np.float64)
     if weighting == "erm":
         return n / np.cumsum(n)

@@ -118,7 +118,7 @@ class FiniteDomain:
         ), clean
 
     def risk(self, hypothesis: np.ndarray) -> np.ndarray:
-        return (hypothesis != self._concept) @ self._masses
+        return np.where(hypothesis != self._concept, self._masses, 0.0).sum(axis=1)
 
     def contradicting(self, records: Counts, hypothesis: np.ndarray) -> Counts:
         return Counts(np.where(hypothesis, records.zeros, 0), np.where(hypothesis, 0, records.ones))
