@@ -34,5 +34,9 @@ class FitFailed(AutophageError, RuntimeError):
     """A learner diverged, got nothing to fit, or returned something unusable."""
 
 
+class FilterStarved(FitFailed):
+    """A filter or verifier left no record to fit."""
+
+
 class NotRealisable(FitFailed):
     """Labels that no hypothesis of the class agrees with, given to a learner that rests on their agreement."""
