@@ -41,6 +41,11 @@ class SpikeCourse:
         return self.a * (2 - self.a)
 
     @property
+    def hit(self) -> np.ndarray:
+        """Whether the generation's training set has a record in a spike."""
+        return self.spiked > 0
+
+    @property
     def jumped(self) -> np.ndarray:
         """Whether the fit lies beyond a = 1/8, at a distance of at least 15/64."""
         return self.a > EDGE

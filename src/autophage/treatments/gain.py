@@ -38,7 +38,7 @@ class Gain(Treatment):
     """
 
     citation: ClassVar[tuple[str, ...]] = (
-        "Kanabar & Gastpar (2025), Minimax discrete distribution estimation with self-consumption. arXiv 2501.19273",
+        "Kanabar & Gastpar (2025), Model non-collapse: minimax bounds for recursive discrete distribution estimation. arXiv 2501.19273",
     )
 
     gain: Schedule | Literal["optimal"] = "optimal"
