@@ -57,7 +57,7 @@ def simulate(n: int = 200, generations: int = 2, *, replicates: int, key: Key | 
     Exact maximum likelihood; cost grows with replicates x n x generations^2. Raises `SpecError` for n < 2.
 
     >>> found = simulate(200, 2, replicates=2000, key=1)
-    >>> bool(found.distance[:, 0].max() < 0.05), bool(0.1 < found.jumped[:, 1].mean() < 0.22)
+    >>> bool(found.distance[:, 0].max() < 0.1), bool(0.1 < found.jumped[:, 1].mean() < 0.22)
     (True, True)
     """
     for name, value, least in (("n", n, 2), ("generations", generations, 1), ("replicates", replicates, 1)):

@@ -38,7 +38,8 @@ class Gain(Treatment):
     """
 
     citation: ClassVar[tuple[str, ...]] = (
-        "Kanabar & Gastpar (2025), Model non-collapse: minimax bounds for recursive discrete distribution estimation. arXiv 2501.19273",
+        "M. Kanabar, M. Gastpar (2025), Model non-collapse: minimax bounds for recursive discrete distribution estimation. "
+        "arXiv 2501.19273",
     )
 
     gain: Schedule | Literal["optimal"] = "optimal"
