@@ -18,6 +18,7 @@ _LAZY = {
     "load": "autophage.runs.run:load",
     "Run": "autophage.runs.run:Run",
     "predict": "autophage.theory.predict:predict",
+    "plan": "autophage.planner:plan",
     "Spec": "autophage.spec:Spec",
     "Loop": "autophage.loop:Loop",
     "Samples": "autophage.samples:Samples",

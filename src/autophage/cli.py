@@ -136,6 +136,48 @@ def predict(spec: SpecArgument, settings: Settings = None, as_json: AsJson = Fal
 
 
 @app.command()
+def plan(
+    question: Annotated[
+        str, typer.Argument(help="share, size, ratio, schedule, weight, detector, verifier or ridge.")
+    ],
+    target: Annotated[
+        str | None, typer.Option(help="What the risk must stay under: a value, or 2x (twice generation 0's).")
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="Over how many retrainings.")] = 20,
+    spec: Annotated[
+        str | None, typer.Option(metavar="SPEC|DATA", help="The loop: a spec, or a kind of data.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="A table (csv, parquet) whose law is estimated.")
+    ] = None,
+    settings: Settings = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--given",
+            metavar="NAME=VALUE",
+            help="What else a question needs, for example real_share=0.2, size=500, error=0.05, real=100, "
+            "label_error=0.3, column=NAME, label=NAME. Repeatable.",
+        ),
+    ] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Simulate the answer without using the theorem.")
+    ] = False,
+    replicates: Annotated[int | None, typer.Option(min=20, help="Of that simulation.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page. Default: runs/plan-...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Theory inverted: how much real data, which schedule, weight, detector, verifier or ridge, with the theorem
+    it rests on. Exit code 1 when a simulation does not confirm the answer."""
+    from autophage.commands import planning
+
+    code = planning.plan(
+        question, target, horizon, spec, data, settings or [], given or [], confirm, replicates, out, as_json
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run.")],
     out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html.")] = None,

@@ -33,6 +33,10 @@ class Setting:
     """Penalty of a regression, or what a Gaussian adds to its variances."""
     design: Literal["fresh", "fixed"] = "fresh"
     """Whether a regression draws new inputs each generation."""
+    smoothing: float = 0.0
+    """What a categorical learner adds to its counts."""
+    start: Literal["scratch", "previous"] = "scratch"
+    """Where a fit begins; for a bigram, what becomes of the row of a context that does not occur."""
     bandwidth: float | None = None
     """Fixed kernel bandwidth; None where it is chosen from the data."""
     workflow_kind: str = "replace"
@@ -40,7 +44,13 @@ class Setting:
     """(G,) n_0 real records, then what the design calls size at t: the whole training set for replace, fresh,
     keep_real and accumulate_subsample; what model t-1 adds for accumulate, window and mix."""
     real_shares: Any = None
-    """(G,) or one number: fresh's and keep_real's real share."""
+    """(G,) or one number: fresh's and keep_real's real share of the records."""
+    real_weights: Any = None
+    """(G,) or one number: the weight of fresh's real part in the fit; None: its share of the records."""
+    share_law: tuple[float, float] | None = None
+    """(c, p) where fresh's real share is c t^-p."""
+    size_law: tuple[float, float] | None = None
+    """(n, b) where the size at t >= 1 is n t^b, rounded up."""
     counts: Literal["mixture", "exact"] = "mixture"
     provenance: Literal["hidden", "known"] = "hidden"
     synthetic_ratio: float | None = None
@@ -74,6 +84,12 @@ class Setting:
     def course(self, value: Any) -> np.ndarray:
         """A schedule's entries for t = 1..G-1, from one number or (G,)."""
         return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.generations,))[1:]
+
+    def course_or(self, course: Any, otherwise: float) -> np.ndarray:
+        """(G,) entries of a course, or one number throughout where there is none."""
+        return np.broadcast_to(
+            np.asarray(otherwise if course is None else course, dtype=np.float64), (self.generations,)
+        )
 
     @property
     def real_size(self) -> int:

@@ -1,0 +1,190 @@
+"""How much synthetic data is safe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autophage.errors import SpecError
+from autophage.planner.answer import Answer, Line, Trial
+from autophage.planner.inversion import (
+    agent_of,
+    based_on,
+    course,
+    crossing,
+    level,
+    simulated,
+    slack,
+    with_workflow,
+)
+from autophage.theory.arguments import at_least, positive
+from autophage.theory.stability import stability
+
+DEFAULT = {
+    "data": {"kind": "gaussian"},
+    "learner": {"kind": "gaussian"},
+    "workflow": {"kind": "mix", "initial_size": 1000},
+}
+MOST = 1e6
+"""Synthetic records per real one beyond which a ratio counts as unlimited."""
+BEYOND = 1.25
+"""A plan is tried against one with this much more synthetic data."""
+
+
+def ratio(
+    *,
+    target: float | str | None = None,
+    horizon: int,
+    spec: Any = None,
+    data: Any = None,
+    metric: str | None = None,
+    eps: float = 0.0,
+    lipschitz: float = 1.0,
+    curvature: float = 1.0,
+    correction: float = 0.0,
+    **given: Any,
+) -> Answer:
+    """The largest synthetic_ratio lambda of `mix` (the real set kept) that is safe.
+
+    Guarantee: local stability for lambda (1 + L eps/alpha) < (1 + gamma)/(2 + gamma), where eps is the
+    statistical and approximation error of a fit, L the smoothness and alpha the curvature of the likelihood at
+    its optimum, gamma the strength of a corrector (Bertrand et al. 2024, theorem 1; Gillman et al. 2024, theorem
+    4.3). With a target also the largest lambda with risk R_t <= target for t = 0..T, from the predicted course;
+    the answer is then the latter, and the table holds both.
+    """
+    at_least(eps, 0, "eps")
+    positive(lipschitz, "lipschitz")
+    positive(curvature, "curvature")
+    at_least(correction, 0, "correction")
+    guaranteed = (1 + correction) / (2 + correction) / (1 + lipschitz * eps / curvature)
+    sharper = stability(min(guaranteed, 0.25), eps, lipschitz, curvature)
+    rows = [
+        {
+            "what": "provably stable (local, infinite horizon)",
+            "synthetic per real": guaranteed,
+            "from": "Bertrand et al. 2024, theorem 1"
+            if not correction
+            else "Gillman et al. 2024, theorem 4.3",
+        },
+    ]
+    if not correction:
+        rows.append(
+            {
+                "what": "provably stable by the sharper bound",
+                "synthetic per real": sharper.sharper_largest_ratio,
+                "from": "Ferbach et al. 2024",
+            }
+        )
+    keys = based_on(spec, data, DEFAULT, **given)
+    own = agent_of(keys).get("workflow", {})
+    own = own if isinstance(own, dict) else {}
+    sizes = {k: v for k, v in own.items() if k in ("initial_size", "real") and v is not None}
+
+    def planned(value: float) -> Any:
+        return with_workflow(keys, horizon, {"kind": "mix", **sizes, "synthetic_ratio": value})
+
+    real_only = course(planned(0.0), metric)
+    assumed = (
+        "the whole real set is kept in every generation",
+        "the learner is the one named, and the data follow its family",
+    )
+    if target is None:
+        chosen = course(planned(guaranteed), metric)
+        return Answer(
+            question="ratio",
+            value=guaranteed,
+            unit="synthetic per real record",
+            sentence=f"Up to {guaranteed:.4g} synthetic records per real one are provably stable; larger ratios can be stable "
+            "too, but no theorem says so.",
+            status="bound",
+            theorem=f"lambda (1 + L eps/alpha) < (1 + gamma)/(2 + gamma); {rows[0]['from']}.",
+            assumptions=(
+                *assumed,
+                f"a fit errs by eps = {eps:g} in Wasserstein distance; smoothness L = {lipschitz:g}, curvature alpha "
+                f"= {curvature:g}",
+                "training starts close to the optimum",
+                *(
+                    (f"a corrector of strength gamma = {correction:g} that knows the truth",)
+                    if correction
+                    else ()
+                ),
+            ),
+            quantity=chosen.metric,
+            points=np.arange(horizon + 1),
+            lines=_lines(guaranteed, chosen, real_only, course(planned(10.0), metric)),
+            table=rows,
+            change={"workflow": {"kind": "mix", **sizes, "synthetic_ratio": round(guaranteed, 6)}},
+            trial=Trial(
+                simulated(planned(guaranteed), chosen.metric), chosen.values, tolerance=slack(chosen)
+            ),
+        )
+    limit = level(target, float(real_only.values[0]), real_only.metric)
+    start = float(real_only.values[0])
+
+    def breaks(value: float) -> bool:
+        return bool(course(planned(value), metric).values.max() > limit)
+
+    if start > limit:
+        raise SpecError(
+            f"no ratio keeps {real_only.metric} under {limit:g}: generation 0, on real records only, is at {start:.4g}; "
+            "take more real records or a higher target"
+        )
+    unlimited = not breaks(MOST)
+    value = MOST if unlimited else crossing(breaks, 0.0, MOST) * (1 - 1e-4)
+    value = float(f"{value:.4g}") if not breaks(float(f"{value:.4g}")) else value
+    chosen = course(planned(value), metric)
+    more = None if unlimited else planned(BEYOND * value)
+    rows.insert(
+        0,
+        {
+            "what": f"keeps {chosen.metric} under {limit:.4g}",
+            "synthetic per real": "any" if unlimited else value,
+            "from": chosen.source,
+        },
+    )
+    beyond = course(planned(4 * value if not unlimited else MOST), metric)
+    return Answer(
+        question="ratio",
+        value=float("inf") if unlimited else value,
+        unit="synthetic per real record",
+        sentence=f"Any amount of synthetic data keeps {chosen.metric} under {limit:.4g} for {horizon} retrainings, as "
+        "long as the real set stays."
+        if unlimited
+        else f"Train on at most {value:.4g} synthetic records per real one: then {chosen.metric} stays under {limit:.4g} for "
+        f"{horizon} retrainings.",
+        status=chosen.status,
+        theorem=f"{chosen.statement} {chosen.source}",
+        assumptions=assumed,
+        quantity=chosen.metric,
+        points=np.arange(horizon + 1),
+        lines=_lines(value, chosen, real_only, beyond, unlimited),
+        target=limit,
+        table=rows,
+        change={}
+        if unlimited
+        else {"workflow": {"kind": "mix", **sizes, "synthetic_ratio": round(value, 6)}},
+        notes=()
+        if unlimited or value <= guaranteed
+        else (
+            f"Above {guaranteed:.4g} no theorem guarantees stability for learners other than the one named.",
+        ),
+        trial=Trial(
+            simulate=simulated(planned(min(value, 50.0)), chosen.metric),
+            expected=course(planned(min(value, 50.0)), metric).values,
+            limit=limit,
+            less=None if more is None or value > 50 else simulated(more, chosen.metric),
+            margin=f"a ratio of {BEYOND * value:.3g}",
+            tolerance=slack(chosen),
+        ),
+    )
+
+
+def _lines(
+    value: float, chosen: Any, real_only: Any, beyond: Any, unlimited: bool = False
+) -> tuple[Line, ...]:
+    name = "with very much synthetic data" if unlimited else f"with {value:.3g} synthetic per real record"
+    lines = [Line(name, chosen.values, "with"), Line("real records only", real_only.values)]
+    if not unlimited:
+        lines.insert(1, Line("with far more", beyond.values, "without"))
+    return tuple(lines)

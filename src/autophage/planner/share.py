@@ -1,0 +1,121 @@
+"""How much real data every generation needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autophage.errors import SpecError
+from autophage.planner.answer import Answer, Line, Trial
+from autophage.planner.inversion import (
+    agent_of,
+    based_on,
+    course,
+    crossing,
+    level,
+    simulated,
+    slack,
+    with_workflow,
+)
+
+DEFAULT = {
+    "data": {"kind": "gaussian"},
+    "learner": {"kind": "gaussian"},
+    "workflow": {"kind": "fresh", "sample_size": 1000},
+}
+MARGIN = 0.85
+"""A plan is tried against one that asks for this much of it."""
+
+
+def share(
+    *,
+    target: float | str | None,
+    horizon: int,
+    spec: Any = None,
+    data: Any = None,
+    metric: str | None = None,
+    **given: Any,
+) -> Answer:
+    """The smallest constant real share alpha with risk R_t <= target for t = 0..T.
+
+    The workflow is the spec's if it has a `real_share` (fresh, keep_real), else `fresh` of the same size. R_t is
+    theory's exact or asymptotic course; it falls in alpha, which is found by bisection to four digits.
+    """
+    keys = based_on(spec, data, DEFAULT, **given)
+    own = agent_of(keys).get("workflow", {})
+    own = own if isinstance(own, dict) else {"kind": own}
+    kind = own.get("kind") if own.get("kind") in ("fresh", "keep_real") else "fresh"
+    sizes = {k: v for k, v in own.items() if k in ("sample_size", "initial_size", "counts") and v is not None}
+    if kind == "keep_real":
+        sizes.pop("counts", None)
+
+    def planned(alpha: float) -> Any:
+        return with_workflow(keys, horizon, {"kind": kind, **sizes, "real_share": alpha})
+
+    best, worst = course(planned(1.0), metric), course(planned(0.0), metric)
+    limit = level(target, float(best.values[0]), best.metric)
+    if not best.values.max() <= limit:
+        raise SpecError(
+            f"no real share keeps {best.metric} under {limit:g}: with real records only it reaches {best.values.max():.4g}; "
+            "take a larger sample_size or a higher target"
+        )
+
+    def keeps(alpha: float) -> bool:
+        return bool(course(planned(alpha), metric).values.max() <= limit)
+
+    value = 0.0 if worst.values.max() <= limit else crossing(keeps, 0.0, 1.0)
+    chosen = course(planned(value), metric)
+    less = planned(MARGIN * value) if value else None
+    table = [_row(planned, metric, limit * factor, best, worst) for factor in (0.5, 1, 2, 4)]
+    source = "new real records" if kind == "fresh" else "original real records"
+    return Answer(
+        question="share",
+        value=value,
+        unit="share of real records",
+        sentence=f"Let {100 * value:.3g} % of every generation's training set be {source}: then {chosen.metric} stays under "
+        f"{limit:.4g} for {horizon} retrainings."
+        if value
+        else f"No real records are needed after generation 0: {chosen.metric} stays under {limit:.4g} for {horizon} "
+        "retrainings on own samples alone.",
+        status=chosen.status,
+        theorem=f"{chosen.statement} {chosen.source}",
+        assumptions=(
+            "the real records of every generation are new and independent"
+            if kind == "fresh"
+            else "the real records are drawn anew from the original set each generation",
+            "the learner is the one named, and the data follow its family",
+            "the share is the same in every generation",
+        ),
+        quantity=chosen.metric,
+        points=np.arange(horizon + 1),
+        lines=(
+            Line(f"with a real share of {value:.3g}", chosen.values, "with"),
+            Line("own samples only", worst.values, "without"),
+            Line("real records only", best.values),
+        ),
+        target=limit,
+        table=table,
+        change={"workflow": {"kind": kind, **sizes, "real_share": round(value, 6)}},
+        trial=Trial(
+            simulate=simulated(planned(value), chosen.metric),
+            expected=chosen.values,
+            limit=limit,
+            less=None if less is None else simulated(less, chosen.metric),
+            margin=f"a share of {MARGIN * value:.3g}",
+            tolerance=slack(chosen),
+        ),
+    )
+
+
+def _row(planned: Any, metric: str | None, limit: float, best: Any, worst: Any) -> dict[str, Any]:
+    if not best.values.max() <= limit:
+        return {"target": limit, "real share": "none suffices"}
+    if worst.values.max() <= limit:
+        return {"target": limit, "real share": 0.0}
+    return {
+        "target": limit,
+        "real share": crossing(
+            lambda a: bool(course(planned(a), metric).values.max() <= limit), 0.0, 1.0, 1e-3
+        ),
+    }
