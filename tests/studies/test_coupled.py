@@ -36,7 +36,7 @@ def test_sheet_5_gaussian_mean_is_exact():
 def test_other_families_on_average(data, learner):
     """Neighbouring symbols and scaled draws keep the sign of the difference, so that its mean is exact too; the
     fitted variance of a Gaussian adds a little of the second order in 1/n."""
-    R = 4000
+    R = 2500
     found = coupled.simulate(
         data=data, learner={"kind": learner}, workflow=MIX, generations=11, replicates=R, seed=5
     )
