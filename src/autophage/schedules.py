@@ -71,12 +71,27 @@ def at(schedule: Schedule, t: int, what: str = "the schedule") -> float:
     return float(schedule)
 
 
+def as_power(schedule: Schedule) -> tuple[float, float] | None:
+    """(scale, exponent) with scale x t^exponent the schedule's value at every t, or None.
+
+    >>> as_power(7), as_power(Power(power=Scaling(scale=20, exponent=1))), as_power(Values(values=[5, 6]))
+    ((7.0, 0.0), (20.0, 1.0), None)
+    """
+    if isinstance(schedule, Values):
+        return None
+    if isinstance(schedule, Power):
+        return float(schedule.power.scale), float(schedule.power.exponent)
+    return at(schedule, 1), 0.0
+
+
 def size_at(schedule: Schedule, t: int, what: str) -> int:
-    """A number of records at t: rounded up. Raises `SpecError`, naming t, unless it is finite and at least
-    0."""
+    """A number of records at t: rounded up. Raises `SpecError`, naming t, unless it is finite and 0 or at least 1: a
+    size that has shrunk below one record is refused, not rounded."""
     value = at(schedule, t, what)
     if not (math.isfinite(value) and value >= 0):
         raise SpecError(f"{what} is {value:g} at t = {t}; a number of records must be zero or more")
+    if 0 < value < 1 - 1e-9:
+        raise SpecError(f"{what} is {value:g} at t = {t}; a number of records must be zero, or one and more")
     return ceil(value)
 
 

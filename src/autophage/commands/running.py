@@ -124,6 +124,8 @@ def show(run: Run, console: Console) -> None:
         title = f"{agent}: " if len(run.spec.agents) > 1 else ""
         console.print(f"\n[bold]{title}{profile.sentence()}[/]")
         console.print(profiled(profile))
+        if profile.regime is not None:
+            console.print(f"  {profile.regime.sentence()}", markup=False, highlight=False)
     for replicate, failure in list(run.failures.items())[:5]:
         console.print(
             f"  replicate {replicate} failed at generation {failure['generation']}: {failure['reason']}",

@@ -110,7 +110,8 @@ class Page:
     status: str = "completed"
     """How the run ended: completed, stopped, failed or absorbed."""
     profile: Mapping[str, Any] | None = None
-    """{sentence, verdicts: [{definition, name, verdict: yes | no | undecided, effect, ci95, evidence}]}."""
+    """{sentence, verdicts: [{definition, name, verdict: yes | no | undecided, effect, ci95, evidence}], regime: {sentence}
+    or None}."""
     advice: Mapping[str, Any] | None = None
     """{sentence, change, expected}: one recommended next action, the keys it changes, what it should do."""
     facts: Sequence[tuple[str, Any]] = ()

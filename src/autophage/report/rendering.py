@@ -75,6 +75,7 @@ def render(page: Page) -> str:
             next(n for n, key in enumerate(named) if key.arm == i) % COLOURS for i in range(len(page.arms))
         ],
         "sentence": (profile or {}).get("sentence") or _without(page),
+        "regime": ((profile or {}).get("regime") or {}).get("sentence", ""),
         "verdicts": _verdicts(profile),
         "matrix": _matrix(page) if single is None else [],
         "advice": _advice(page),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from autophage.schedules import at
 if TYPE_CHECKING:
     from autophage.runs.run import Run
     from autophage.verdicts import Advice, Profile, Setting
+    from autophage.verdicts.contamination import Contamination
 
 
 def judged(run: Run, agent: str | None = None) -> Profile:
@@ -21,7 +23,8 @@ def judged(run: Run, agent: str | None = None) -> Profile:
     from autophage.verdicts import Course, from_table, judge
 
     name = agent or next(iter(run.spec.agents))
-    regime, bound = _regime(run, name)
+    found = contaminated(run, name)
+    regime, bound = _regime(run, name, found)
     try:
         if not (run.metrics["agent"] == name).any():
             raise DataError("nothing was measured")
@@ -35,7 +38,34 @@ def judged(run: Run, agent: str | None = None) -> Profile:
     except DataError as error:
         # Too little came out to be a course: everything stays open.
         course = Course(generations=np.arange(max(run.spec.generations, 3)), notes=(str(error),))
-    return judge(course, status=status(run, name))
+    return replace(judge(course, status=status(run, name)), regime=found)
+
+
+def contaminated(run: Run, name: str) -> Contamination | None:
+    """The regime of a loop with fresh real records, and what was measured of its error; None where theory names
+    none."""
+    import polars as pl
+
+    from autophage.theory import predict_contaminated
+    from autophage.theory.predict import setting_of
+    from autophage.verdicts.contamination import contamination
+
+    if registry.kind_of("workflow", run.spec.agents[name].workflow) != "fresh":
+        return None
+    plain = setting_of(run.spec, name)
+    regime = predict_contaminated.regime(plain)
+    if regime is None:
+        return None
+    metric = predict_contaminated.METRIC[plain.learner_kind]
+    rows = run.metrics.filter((pl.col("agent") == name) & (pl.col("metric") == metric))
+    courses = rows.sort("replicate", "generation").partition_by("replicate")
+    whole = [c["value"].to_numpy() for c in courses if len(c) == run.spec.generations]
+    exact = [
+        p.values
+        for p in run.predictions()
+        if p.agent == name and p.metric == metric and p.quantity == "mean" and p.status == "exact"
+    ]
+    return contamination(regime, metric, np.array(whole) if whole else None, exact[0] if exact else None)
 
 
 def status(run: Run, agent: str) -> Any:
@@ -49,7 +79,7 @@ def status(run: Run, agent: str) -> Any:
     return "absorbed" if where is not None and (where >= 0).all() else "completed"
 
 
-def _regime(run: Run, name: str) -> tuple[str | None, str | None]:
+def _regime(run: Run, name: str, found: Contamination | None) -> tuple[str | None, str | None]:
     """The workflow, and the theorem that bounds the course where one does."""
     agent = run.spec.agents[name]
     kind = registry.kind_of("workflow", agent.workflow)
@@ -59,6 +89,8 @@ def _regime(run: Run, name: str) -> tuple[str | None, str | None]:
         if p.agent == name and p.quantity == "limit" and p.status in ("exact", "bound")
     ]
     closed = hasattr(agent.learner, "estimate") and not agent.sampling.chosen()
+    if found is not None and found.regime.name == "collapses":  # a limit, but that of total collapse
+        return kind, None
     if closed and kind in ("accumulate", "mix", "fresh") and bounded:
         return kind, f"{bounded[0].statement} ({bounded[0].source})"
     return kind, None

@@ -9,6 +9,7 @@ import numpy as np
 
 from autophage import registry
 from autophage.parts import Prediction
+from autophage.schedules import as_power
 from autophage.theory.setting import Setting
 from autophage.workflows import Mix, Workflow, share_matrix
 
@@ -50,22 +51,30 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     shares = fresh.copy()
     if kind == "keep_real":
         shares = A[:, 0].copy()
+    weights = None
+    if getattr(workflow, "real_weight", None) is not None:
+        weights, shares = fresh, np.array([1.0, *(_fresh_share(workflow, t, real) for t in range(1, G))])
     # With fresh real records the rows of A leave room for them; a predictor that reads A wants rows that sum to one.
     whole = not fresh.any()
     bandwidth = getattr(learner, "bandwidth", None)
     return Setting(
         generations=G,
         data_kind=registry.kind_of("data", source),
-        data=_known_law(source, real),
+        data=_known_law(source, real) | _known_rows(source, learner),
         learner_kind=registry.kind_of("learner", learner),
         ddof=getattr(learner, "ddof", 0),
         covariance=getattr(learner, "covariance", "full"),
         known_variance=getattr(learner, "known_variance", None) or 1.0,
         ridge=float(getattr(learner, "ridge", 0.0) or 0.0),
+        smoothing=float(getattr(learner, "smoothing", 0.0) or 0.0),
+        start=getattr(learner, "start", "scratch"),
         bandwidth=bandwidth if isinstance(bandwidth, int | float) else None,
         workflow_kind=kind,
         sizes=sizes,
         real_shares=shares if kind in ("fresh", "keep_real") else None,
+        real_weights=weights,
+        share_law=None if kind != "fresh" or weights is not None else _falling(as_power(workflow.real_share)),
+        size_law=(float(real), 0.0) if workflow.sample_size is None else as_power(workflow.sample_size),
         counts=getattr(workflow, "counts", "mixture"),
         provenance=getattr(workflow, "provenance", "hidden"),
         synthetic_ratio=_constant_ratio(workflow),
@@ -84,6 +93,20 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     )
 
 
+def _falling(law: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if law is None else (law[0], 0.0 - law[1])
+
+
+def _known_rows(source: Any, learner: Any) -> dict[str, Any]:
+    """The rows of tokens in contexts, where the learner has the data's own contexts."""
+    truth: Any = source.truth if source.unlimited else None
+    if not hasattr(truth, "rows"):
+        return {}
+    weights = truth.weights
+    own = getattr(learner, "weights", None)
+    return {"rows": truth.rows[0], "weights": weights} if own in (None, tuple(weights.tolist())) else {}
+
+
 def _size_at(workflow: Workflow, t: int, real: int) -> float:
     plan = workflow.plan(t, real)
     if plan.size is not None:
@@ -91,6 +114,12 @@ def _size_at(workflow: Workflow, t: int, real: int) -> float:
     if registry.kind_of("workflow", workflow) in ("replace", "keep_real", "fresh"):
         return sum(row.count or 0 for row in plan.rows)
     return plan.new
+
+
+def _fresh_share(workflow: Workflow, t: int, real: int) -> float:
+    """The share of new real records, by their number."""
+    rows = workflow.plan(t, real).rows
+    return sum(row.count or 0 for row in rows if row.origin == "fresh") / sum(row.count or 0 for row in rows)
 
 
 def _constant_ratio(workflow: Workflow) -> float | None:

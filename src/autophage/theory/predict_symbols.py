@@ -23,7 +23,8 @@ EXACT_SYMBOLS = 20_000
 
 def _truth(setting: Setting) -> np.ndarray | None:
     p = setting.data.get("probabilities")
-    return None if p is None or setting.temperature != 1 else np.asarray(p, dtype=np.float64)
+    biased = setting.temperature != 1 or setting.smoothing
+    return None if p is None or biased else np.asarray(p, dtype=np.float64)
 
 
 def diversity(setting: Setting) -> list[Prediction]:
@@ -86,7 +87,8 @@ def support(setting: Setting) -> list[Prediction]:
                 side="lower",
             )
         ]
-    if kind == "fresh" and setting.real_shares is not None and setting.provenance == "hidden":
+    plain = setting.provenance == "hidden" and setting.real_weights is None
+    if kind == "fresh" and setting.real_shares is not None and plain:
         shares = np.broadcast_to(np.asarray(setting.real_shares, dtype=np.float64), n.shape)
         if setting.counts == "exact":
             shares = np.array([min(ceil(a * m), m) for a, m in zip(shares, n, strict=True)]) / n

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from autophage.parts import Prediction
 from autophage.theory import (
     predict_any,
+    predict_contaminated,
     predict_distance,
     predict_gaussian,
     predict_limits,
@@ -42,6 +43,8 @@ PREDICTORS: list[Predictor] = [
     predict_symbols.diversity,
     predict_symbols.support,
     predict_symbols.means,
+    predict_contaminated.contexts,
+    predict_contaminated.limits,
     predict_regression.excess_risk,
     predict_any.relative_risk,
     predict_any.thresholds,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autophage.verdicts.contamination import Contamination
 from autophage.verdicts.intervals import Interval
 from autophage.verdicts.wording import listed
 
@@ -94,6 +95,8 @@ class Profile:
     """How the run ended; whoever ran it says so."""
     notes: tuple[str, ...] = ()
     """What a reader must know about the data behind it."""
+    regime: Contamination | None = None
+    """Where theory says a loop with fresh real records ends: recovers, plateaus, stalls or collapses."""
 
     def __getitem__(self, definition: str) -> Verdict:
         """The verdict on "D1" ... "D8"."""
@@ -168,6 +171,7 @@ class Profile:
             "verdicts": [v.to_dict() for v in self.verdicts],
             "conflicts": list(self.conflicts()),
             "notes": list(self.notes),
+            "regime": None if self.regime is None else self.regime.to_dict(),
         }
 
 
