@@ -15,6 +15,8 @@ from autophage.keys import Key
 
 ENTRIES = 2_000_000
 """Numbers of one array of designs: replicates are worked off in chunks of about so many."""
+FEW = 8
+"""Up to so many penalties, a solve for each is cheaper than the eigendecomposition that serves all."""
 
 
 class Design:
@@ -59,8 +61,8 @@ def chunks(replicates: int, entries: int) -> list[slice]:
 def fits(B: np.ndarray, labels: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """argmin |B'w - y|^2 + c |w|^2 for every penalty c: B (r, d, k), y (r, k), penalties (K,) -> (r, K, d).
 
-    c = 0 is least squares, of least norm where k < d. One penalty costs one solve; several share one eigendecomposition of the
-    smaller of B'B and BB'.
+    c = 0 is least squares, of least norm where k < d. A few penalties cost a solve each, many share one eigendecomposition of
+    the smaller of B'B and BB'.
     """
     d, k = B.shape[1:]
     if k == d and len(penalties) == 1 and not penalties[0]:
@@ -68,9 +70,13 @@ def fits(B: np.ndarray, labels: np.ndarray, penalties: np.ndarray) -> np.ndarray
     dual = k < d
     gram = B.transpose(0, 2, 1) @ B if dual else B @ B.transpose(0, 2, 1)
     right = labels[..., None] if dual else B @ labels[..., None]
-    if len(penalties) == 1:
-        gram[:, np.arange(len(gram[0])), np.arange(len(gram[0]))] += penalties[0]
-        found = np.linalg.solve(gram, right).transpose(0, 2, 1)
+    if len(penalties) <= FEW:
+        corner = np.arange(gram.shape[1])
+        before, solved = gram[:, corner, corner], []
+        for penalty in penalties:
+            gram[:, corner, corner] = before + penalty
+            solved.append(np.linalg.solve(gram, right)[..., 0])
+        found = np.stack(solved, axis=1)
     else:
         values, vectors = np.linalg.eigh(gram)
         part = (vectors.transpose(0, 2, 1) @ right)[..., 0]

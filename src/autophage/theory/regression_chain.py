@@ -91,7 +91,8 @@ def _kappa(s: np.ndarray, T: float, ridge: float, guess: float | None = None) ->
     if not ridge and d < T:
         return 0.0
     low = max(ridge, float(s.min()) * (d / T - 1) * (1 - 1e-12))
-    high = ridge + float(s.sum()) / T  # kappa s/(s + kappa) < s
+    with np.errstate(over="ignore"):
+        high = ridge + float(s.sum()) / T  # kappa s/(s + kappa) < s
     if not (low > 0 and np.isfinite(high)):
         raise SpecError(
             f"the effective penalty of {T:g} rows cannot be bracketed: the spectrum's scale is out of range"

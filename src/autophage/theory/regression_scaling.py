@@ -98,9 +98,9 @@ def turning_rows(
 ) -> float:
     """Rows T beyond which more synthetic rows make the error worse when the penalty stays T^-l_crit: where `law` turns,
 
-        T = max(d, 2 beta r_ sigma^2 (T_0 - d)/(n sigma_0^2)).
+        T = max(d, 2 beta r_ max(sigma^2, 1) (T_0 - d)/(n sigma_0^2)),
 
-    Infinite without generators. Status: asymptotic, up to a constant. Source: crossover of Dohmatob, Feng & Kempe (2024); this
+    the signal being of order one. Infinite without generators. Status: asymptotic, up to a constant. Source: crossover of Dohmatob, Feng & Kempe (2024); this
     form derived for autophage.
 
     >>> turning_rows(capacity=1.5, source=0.375, noise=0.5, generators=5, generator_noise=0.5, generator_rows=600, dim=300)
@@ -115,7 +115,7 @@ def turning_rows(
     if not load:
         return float(np.inf)
     power = 2 * capacity * min(source, 1.0)
-    return float(max(dim, power * noise**2 * (generator_rows - dim) / load))
+    return float(max(dim, power * max(noise**2, 1.0) * (generator_rows - dim) / load))
 
 
 class Adaptive(NamedTuple):
