@@ -48,6 +48,8 @@ class Axis:
     """The values come from start:stop:count, so that a key of whole numbers may round them."""
     spaced: str = ""
     """`log` where the range said so."""
+    source: str = ""
+    """The text it was given as, where it was text."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^\s.=]+(\.[^\s.=]+)*", self.key):
@@ -71,10 +73,11 @@ class Axis:
     def of(key: str, given: Any) -> Axis:
         """An axis from a list of values (an array is one too), or from text as the command line takes it."""
         if isinstance(given, str):
-            found = _RANGE.match(given.strip())
+            text = given.strip()
+            found = _RANGE.match(text)
             if found:
-                return Axis(key, _ranged(key, *found.groups()), True, found.group(4) or "")
-            return Axis(key, tuple(_value(key, part) for part in _split(given) if part.strip()))
+                return Axis(key, _ranged(key, *found.groups()), True, found.group(4) or "", text)
+            return Axis(key, tuple(_value(key, part) for part in _split(text) if part.strip()), source=text)
         if hasattr(given, "tolist"):
             given = given.tolist()
         if not isinstance(given, Sequence):

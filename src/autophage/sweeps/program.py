@@ -113,7 +113,7 @@ class Program:
         self.available = None if source.unlimited else len(source.train())
         self.counts, self.signatures, parts = self._compiled(refused)
         if parts:
-            self.lacks = "a workflow takes part of a batch, which only records can give"
+            self.lacks = "a workflow takes part of a batch, or weighs its parts"
             return
         law = learner.law(source.truth) if source.unlimited else None
         self.law: Model | None = law
@@ -151,7 +151,7 @@ class Program:
                         if row.origin == "fresh":
                             fresh[i, columns] = row.count or 0
                             share[i, columns] = row.share or 0.0
-                    parts = parts or takes_parts(plan, n)
+                    parts = parts or takes_parts(plan, n) or any(row.weight is not None for row in plan.rows)
                 signatures.append(_signature(workflow, n, G, known))
             except SpecError as error:
                 raise refused(self.family.cells[i], error) from error

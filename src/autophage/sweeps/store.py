@@ -63,7 +63,7 @@ class Store:
             "schema": SCHEMA,
             "base": base,
             "grid": {a.key: list(a.values) for a in work.grid.axes},
-            "logarithmic": [a.key for a in work.grid.axes if a.spaced],
+            "given": {a.key: a.source for a in work.grid.axes if a.source},
             "at": None if work.at is None else list(work.at),
         }
 
@@ -185,4 +185,4 @@ def framed(work: Work, columns: Columns) -> polars.DataFrame:
             "reason": pl.String,
         },
         strict=False,
-    )
+    ).with_columns(pl.col("sd").fill_nan(None))
