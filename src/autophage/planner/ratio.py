@@ -9,6 +9,7 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import (
+    FINEST,
     agent_of,
     based_on,
     course,
@@ -130,9 +131,18 @@ def ratio(
             f"no ratio keeps {real_only.metric} under {limit:g}: generation 0, on real records only, is at {start:.4g}; "
             "take more real records or a higher target"
         )
-    unlimited = not breaks(MOST)
-    value = MOST if unlimited else crossing(breaks, 0.0, MOST) * (1 - 1e-4)
-    value = float(f"{value:.4g}") if not breaks(float(f"{value:.4g}")) else value
+    # The risk need not rise with the ratio for ever: very large generations lose little each.
+    tried = np.geomspace(1e-3, MOST, 46)
+    broken = np.array([breaks(x) for x in tried])
+    unlimited = not broken.any()
+    value, again = MOST, None
+    if not unlimited:
+        first = int(np.argmax(broken))
+        value = crossing(breaks, 0.0 if first == 0 else float(tried[first - 1]), float(tried[first])) * (
+            1 - FINEST
+        )
+        later = np.flatnonzero(~broken[first:])
+        again = float(tried[first + later[0]]) if len(later) else None
     chosen = course(planned(value), metric)
     more = None if unlimited else planned(BEYOND * value)
     rows.insert(
@@ -164,11 +174,7 @@ def ratio(
         change={}
         if unlimited
         else {"workflow": {"kind": "mix", **sizes, "synthetic_ratio": round(value, 6)}},
-        notes=()
-        if unlimited or value <= guaranteed
-        else (
-            f"Above {guaranteed:.4g} no theorem guarantees stability for learners other than the one named.",
-        ),
+        notes=() if unlimited else _notes(value, guaranteed, again, horizon),
         trial=Trial(
             simulate=simulated(planned(min(value, 50.0)), chosen.metric),
             expected=course(planned(min(value, 50.0)), metric).values,
@@ -178,6 +184,20 @@ def ratio(
             tolerance=slack(chosen),
         ),
     )
+
+
+def _notes(value: float, guaranteed: float, again: float | None, horizon: int) -> tuple[str, ...]:
+    notes = []
+    if value > guaranteed:
+        notes.append(
+            f"Above {guaranteed:.4g} no theorem guarantees stability for learners other than the one named."
+        )
+    if again is not None:
+        notes.append(
+            f"Ratios above about {again:.3g} keep to the target as well over {horizon} retrainings: generations that large "
+            "lose little each. Between the two they do not."
+        )
+    return tuple(notes)
 
 
 def _lines(

@@ -60,9 +60,10 @@ def worded(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        if value == np.inf:
+        x = float(value)
+        if x == np.inf:
             return "any"
-        return f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 else number(float(value))
+        return f"{x:,.0f}" if 1e3 <= abs(x) < 1e15 else number(x)
     if isinstance(value, list | tuple):
         shown = [worded(v) for v in value]
         return ", ".join(shown if len(shown) <= 12 else [*shown[:5], "...", *shown[-3:]])

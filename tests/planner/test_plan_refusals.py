@@ -1,0 +1,180 @@
+"""What the planner cannot answer it says in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from autophage import plan
+from autophage.errors import DataError, SpecError
+
+WORDS = {
+    "seed": 0,
+    "data": {"kind": "categorical", "uniform": 8},
+    "learner": {"kind": "categorical"},
+    "workflow": {"kind": "fresh", "sample_size": 50},
+}
+
+
+@pytest.mark.parametrize(
+    "question, given, said",
+    [
+        ("shares", {}, "no question called 'shares'; did you mean 'share'"),
+        ("share", {"horizon": 0}, "the horizon is 0; it must be a whole number of retrainings"),
+        ("share", {"horizon": True}, "the horizon is True"),
+        ("share", {}, "the plan needs a target"),
+        ("share", {"target": "low"}, "the target is 'low'; it must be a number, or for example 2x"),
+        ("share", {"target": -1}, "must be above zero and finite"),
+        ("share", {"target": float("nan")}, "must be above zero and finite"),
+        ("share", {"target": 1e-6, "spec": WORDS}, "no real share keeps squared_error under 1e-06"),
+        ("share", {"target": 1, "spec": WORDS, "metric": "support"}, "theory predicts no support"),
+        ("share", {"target": 1, "spec": WORDS, "data": "t.csv"}, "a plan takes a spec or data, not both"),
+        ("share", {"target": 1, "column": "a"}, "name columns of data, and no data was given"),
+        (
+            "share",
+            {
+                "target": 1,
+                "spec": {
+                    **WORDS,
+                    "learner": {"kind": "estimator", "object": "sklearn.mixture:GaussianMixture"},
+                },
+            },
+            "",
+        ),
+        (
+            "size",
+            {
+                "target": 0.01,
+                "horizon": 5,
+                "spec": {**WORDS, "workflow": {"kind": "replace", "initial_size": 20}},
+            },
+            "no size up to",
+        ),
+        ("ratio", {"horizon": 5, "eps": -1}, "eps is -1"),
+        ("ratio", {"horizon": 5, "curvature": 0}, "curvature is 0"),
+        ("ratio", {"target": 1e-9}, "no ratio keeps"),
+        ("schedule", {"target": 0.01, "synthetic_price": 2}, "synthetic_price is 2; it must lie in [0, 1]"),
+        ("weight", {}, "plan weight needs real and synthetic"),
+        ("weight", {"real": 0, "synthetic": 10}, "real"),
+        ("weight", {"real": 5, "synthetic": 10, "target": 1}, "plan weight needs two numbers only"),
+        ("detector", {}, "plan detector needs real_share and size"),
+        ("detector", {"real_share": 0, "size": 10, "error": 0.1}, "strictly between 0 and 1"),
+        ("detector", {"real_share": 0.1, "size": 10}, "needs the error of the detector, or a target"),
+        (
+            "detector",
+            {
+                "real_share": 0.1,
+                "size": 10,
+                "error": 0.1,
+                "spec": {"data": "gaussian", "learner": "gaussian"},
+            },
+            "speaks about symbols",
+        ),
+        (
+            "detector",
+            {"real_share": 0.1, "size": 10, "target": 1e-7},
+            "no detector brings squared_error under",
+        ),
+        ("verifier", {}, "plan verifier needs label_error"),
+        ("verifier", {"label_error": 1.2}, "label_error is 1.2; it must lie in [0, 1]"),
+        ("verifier", {"label_error": 0.0}, "leave nothing to verify"),
+        ("verifier", {"label_error": 0.2, "target": 0.7}, "must lie in (0, 0.5]"),
+        ("ridge", {"target": 0.1}, "it takes no target"),
+        ("ridge", {"spec": WORDS}, "plan ridge"),
+    ],
+)
+def test_refusals_are_one_sentence(question, given, said):
+    with pytest.raises(SpecError) as refusal:
+        plan(question, **given)
+    text = str(refusal.value)
+    assert said in text and "\n" not in text and "Traceback" not in text
+
+
+def test_a_missing_table_is_said():
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        plan("share", target="2x", data="nowhere.csv")
+
+
+@pytest.fixture
+def table(tmp_path):
+
+    from autophage.keys import Key
+
+    rng = (Key(4) / "table").generator()
+    x = rng.standard_normal((400, 3)) * [1.0, 2.0, 0.5]
+    y = x @ [1.0, -0.5, 2.0] + 0.4 * rng.standard_normal(400)
+    word = rng.choice(list("abcdef"), 400, p=[0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
+    rows = ["a,b,c,y,word,same"] + [
+        ",".join([*(f"{v:.6f}" for v in row), f"{label:.6f}", w, "1"])
+        for row, label, w in zip(x, y, word, strict=True)
+    ]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_parameters_come_from_the_users_data(table):
+    from autophage.planner.parameters import from_table
+
+    keys, rows = from_table(table, column="word")
+    assert (
+        rows == 400
+        and keys["data"]["kind"] == "categorical"
+        and abs(keys["data"]["probabilities"][0] - 0.4) < 0.12
+    )
+    keys, _ = from_table(table, columns=["a", "b", "c"], label="y")
+    assert keys["data"]["dim"] == 3 and abs(keys["data"]["noise"] - 0.4) < 0.07
+    # A rotation of the inputs: lengths are kept.
+    assert abs(sum(w**2 for w in keys["data"]["signal"]) - (1 + 0.25 + 4)) < 0.3
+    assert keys["data"]["spectrum"] == sorted(keys["data"]["spectrum"], reverse=True)
+    keys, _ = from_table(table, columns=["a", "b"])
+    assert keys["data"]["dim"] == 2 and abs(keys["data"]["cov"][1][1] - 4) < 1.2
+
+
+def test_a_plan_for_the_users_data(table):
+    for given in ({"column": "word"}, {"columns": ["a", "b"]}, {"columns": ["a", "b", "c"], "label": "y"}):
+        answer = plan("share", target="2x", horizon=5, data=str(table), **given)
+        assert 0 < answer.value < 1
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"column": "none"}, "none"),
+        ({"columns": ["a", "word"]}, "column 'word' is categorical among others"),
+        ({"columns": ["a", "same"]}, "column 'same' is constant"),
+        ({"column": "a", "label": "y"}, "name one column, or columns and a label, not both"),
+    ],
+)
+def test_columns_that_do_not_serve(table, given, said):
+    with pytest.raises((SpecError, DataError), match=said):
+        plan("share", target="2x", data=str(table), **given)
+
+
+def test_the_verb(tmp_path, capsys, monkeypatch):
+    from autophage.commands import planning
+
+    monkeypatch.chdir(tmp_path)
+    code = planning.plan(
+        "weight", None, 10, None, None, [], ["real=40", "synthetic=80"], False, None, tmp_path / "p", False
+    )
+    shown = capsys.readouterr().out
+    assert code == 0 and "Give the 40 new real records the weight 0.5" in shown and "exact" in shown
+    page = (tmp_path / "p" / "report.html").read_text()
+    assert (
+        "Give the 40 new real records" in page and "golden-ratio" in page and "autophage plan weight" in page
+    )
+    code = planning.plan("verifier", "0.05", 1, None, None, [], ["label_error=0.3"], True, 400, None, True)
+    body = json.loads(capsys.readouterr().out)
+    assert (
+        code == 0
+        and body["confirmation"]["confirmed"]
+        and body["value"] == pytest.approx(0.7 * 0.05 / (0.3 * 0.95))
+    )
+    assert body["report"].startswith("runs/plan-verifier-")
+    for given, said in (("error:1", "NAME=VALUE"), ("eror=1", "did you mean 'error'")):
+        with pytest.raises(SpecError, match=said):
+            planning.plan("detector", None, 1, None, None, [], [given], False, None, None, False)
+    with pytest.raises(SpecError, match="--set changes keys of a spec"):
+        planning.plan("share", "2x", 1, None, None, ["a=1"], [], False, None, None, False)
