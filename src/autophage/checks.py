@@ -24,6 +24,7 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
         _interventions(spec, agent, where)
         warnings += agent.workflow.check(spec.generations, real[name])
         _sizes(spec, agent, real[name], where)
+        _weights(spec, agent, real[name], where)
         _fresh(spec, agent, real[name], where)
         _statistics(spec, name, agent, real[name], where)
     batched = {bool(getattr(a.learner, "batched", False)) for a in agents.values()}
@@ -72,11 +73,7 @@ def _interventions(spec: Spec, agent: Any, where: str) -> None:
     for i, curation in enumerate(agent.curation):
         kind = registry.kind_of("curation", curation)
         if getattr(curation, "weighs", False) and not getattr(agent.learner, "weighted", False):
-            would = [k for k in registry.kinds("learner") if _weighted(k)]
-            raise SpecError(
-                f"{where}curation[{i}]: {kind} gives records weights, and learner "
-                f"{registry.kind_of('learner', agent.learner)} takes none; learners that do: {', '.join(would)}"
-            )
+            raise SpecError(_no_weights(agent, f"{where}curation[{i}]: {kind}"))
         if hasattr(curation, "check"):
             curation.check(agent.learner, spec.data)
     if agent.treatment is not None and hasattr(agent.treatment, "check"):
@@ -85,6 +82,23 @@ def _interventions(spec: Spec, agent: Any, where: str) -> None:
 
 def _weighted(kind: str) -> bool:
     try:
+def _weights(spec: Spec, agent: Any, real: int, where: str) -> None:
+    """A workflow that weighs its rows is refused with a learner that would pass over the weights."""
+    if getattr(agent.learner, "weighted", False):
+        return
+    plans = (agent.workflow.plan(t, real) for t in range(1, spec.generations))
+    if any(row.weight is not None for plan in plans for row in plan.rows):
+        raise SpecError(_no_weights(agent, f"{where}workflow {registry.kind_of('workflow', agent.workflow)}"))
+
+
+def _no_weights(agent: Any, giver: str) -> str:
+    would = [k for k in registry.kinds("learner") if _weighted(k)]
+    return (
+        f"{giver} gives records weights, and learner {registry.kind_of('learner', agent.learner)} takes none; "
+        f"learners that do: {', '.join(would)}"
+    )
+
+
         return bool(getattr(registry.find("learner", kind), "weighted", False))
     except UserError:  # one that is not installed will not do either
         return False

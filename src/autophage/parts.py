@@ -195,6 +195,10 @@ class SufficientLearner(Learner):
         exact: bool = True,
     ) -> tuple[Model, np.ndarray]:
         """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of
+    def scaled(self, statistics: Any, factor: float) -> Any:
+        """The statistics with every record's weight multiplied by `factor`: sums are; override where some are not."""
+        return type(statistics)(*(None if value is None else value * factor for value in statistics))
+
         the last model, nothing looked at in between. `absorbed` (R,) holds the generation in which a
         replicate froze, or -1. `exact` draws the statistics from their law; otherwise records are drawn."""
         draw = self.refit if exact else self.resample

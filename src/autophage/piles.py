@@ -96,18 +96,20 @@ class Records:
             return ([self.real] if self.segmented else self.real), 1.0
         if plan.draw == "mixture":
             return self._mixture(plan, key)
-        parts: list[Any] = []
-        for number, row in enumerate(plan.rows):
-            parts += self._row(plan, row, key / "row" / number)
-        parts = [p for p in parts if len(p)]
+        rows = [
+            (row, [p for p in self._row(plan, row, key / "row" / number) if len(p)])
+            for number, row in enumerate(plan.rows)
+        ]
+        total = sum(len(p) for _, found in rows for p in found)
+        parts = [p for row, found in rows for p in _carrying(found, row.weight, total)]
         if not parts:
             raise FitFailed("the training set is empty")
         if plan.draw == "subsample":
             return self._subsample(parts, int(plan.size or 0), key / "subsample")
         if self.segmented:
-            total = sum(len(p) for p in parts)
-            share = sum(_real_share(p) * len(p) for p in parts) / total
-            return parts, share
+            held = [_mass(p) for p in parts]
+            real = sum(_real_share(p) * m for p, m in zip(parts, held, strict=True) if np.all(m))
+            return parts, real / sum(held)
         joined = Batch.join(parts) if self.data.batched else Samples.join(parts)
         return joined, _real_share(joined)
 
@@ -257,22 +259,30 @@ class Summaries:
         count = int(fresh.count or 0)
         if not count:
             return self._drawn(model, plan.new, key), 0.0
-        return self._merged(model, plan.new, count, key), count / (count + plan.new)
+        share = count / (count + plan.new) if fresh.weight is None else fresh.weight
+        return self._merged(model, plan.new, count, key, fresh.weight), share
 
     def _drawn(self, model: Model, n: Any, key: Key) -> Any:
         if self.exact:
             return self.learner.refit(model, n, key)
         return self.learner.resample(model, n, key / "sample")
 
-    def _merged(self, model: Model, new: Any, reals: Any, key: Key) -> Any:
-        """Statistics of `new` samples and `reals` fresh real records together."""
+    def _merged(self, model: Model, new: Any, reals: Any, key: Key, weight: float | None = None) -> Any:
+        """Statistics of `new` samples and `reals` fresh real records together, the real ones with a share `weight` of
+        the weight, if it is given."""
         if self.exact and self.law is not None:
             fresh = self.learner.refit(self.law.spread(self.data.replicates), reals, key / "fresh")
         else:
             fresh = self.learner.summarize(self.data.fresh(int(reals), self.used, key / "fresh"))
         if np.ndim(new) == 0 and new == 0:
             return fresh
-        return self.learner.merge([fresh, self._drawn(model, new, key)])
+        drawn = self._drawn(model, new, key)
+        if weight is None:
+            return self.learner.merge([fresh, drawn])
+        total = reals + new
+        fresh = self.learner.scaled(fresh, weight * total / reals)
+        drawn = self.learner.scaled(drawn, (1 - weight) * total / new)
+        return self.learner.merge([fresh, drawn])._replace(count=total)
 
     def grown(self, piece: Any, fresh: int = 0) -> Summaries:
         """The pile with the newest piece; what no later plan asks for is let go."""
@@ -327,6 +337,30 @@ class Summaries:
 
 def _real_share(data: Any) -> Share:
     return data.real_share()
+
+
+def _mass(data: Any) -> Share:
+    """The weight of all records: a number, or (R,)."""
+    if isinstance(data, Batch):
+        return float(len(data)) if data.weight is None else data.weight.sum(axis=1)
+    return float(np.asarray(data.weight).sum())
+
+
+def _carrying(parts: list[Any], share: float | None, total: int) -> list[Any]:
+    """The records of one row, which together carry a share of the weight `total` of the training set (None: as they
+    are)."""
+    if share is None or not parts:
+        return parts
+    held = sum(_mass(p) for p in parts)
+    if share and not np.all(held):
+        raise FitFailed("records that should carry weight have none")
+    factor = np.asarray(share * total / np.where(held, held, 1.0))
+    return [
+        p.reweighted(np.broadcast_to(factor.reshape(-1, 1), (max(factor.size, p.replicates), len(p))))
+        if isinstance(p, Batch)
+        else replace(p, weight=np.asarray(p.weight) * factor)
+        for p in parts
+    ]
 
 
 def _choose(mask: np.ndarray, real: Batch, synthetic: Batch, generation: int) -> Batch:

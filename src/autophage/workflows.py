@@ -30,7 +30,8 @@ class Row:
 
     `real` is batch 0, `fresh` new real draws, `synthetic` the batches of generations first..last. `count` is
     how many (None: all of them; of the real set the first, or with `anew` others each time); with share, each
-    record of the set is of this row with that probability.
+    record of the set is of this row with that probability. With weight, the row's records carry that share of the
+    training set's weight, among themselves as before; every row of a plan has one then, and they sum to one.
     """
 
     origin: Literal["real", "fresh", "synthetic"]
@@ -39,6 +40,7 @@ class Row:
     count: int | None = None
     share: float | None = None
     anew: bool = False
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ class KeepReal(Workflow):
 @dataclass(frozen=True, kw_only=True)
 class Fresh(Workflow):
     """New real records every generation: each record is real with probability real_share (`mixture`), or
-    ceil(real_share x n) of them are (`exact`); the rest are samples of the newest model."""
+    ceil(real_share x n) of them are (`exact`); the rest are samples of the newest model. With `exact`, the two
+    parts may be weighted otherwise than by their counts (He, Xu & Cheng 2025)."""
 
     real_share: Schedule = 0.5
     """The share of new real records, in [0, 1]."""
@@ -265,13 +268,50 @@ class Fresh(Workflow):
     """Whether a learner that could use it is told which records are real."""
     reuse: bool = False
     """Let a finite source repeat its records once its unused part has run out."""
+    real_weight: Schedule | None = None
+    """The weight of the real part in the fit, in (0, 1], with `counts: exact`; the golden ratio 0.618 is best for
+    the mean where the parts are equal. Default: every record counts once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.real_weight is not None and self.counts != "exact":
+            raise SpecError(
+                "workflow.real_weight weighs two parts of known size; it needs workflow.counts: exact"
+            )
+
+    def _weight(self, t: int, fresh: int, n: int) -> float | None:
+        if self.real_weight is None:
+            return None
+        weight = at(self.real_weight, t, "workflow.real_weight")
+        if not 0 < weight <= 1:
+            end = ": without weight on real records the variance grows without bound" if weight == 0 else ""
+            raise SpecError(f"workflow.real_weight is {weight:g} at t = {t}; it must lie in (0, 1]{end}")
+        if not fresh:
+            raise SpecError(
+                f"workflow.real_weight has no fresh real records to weigh at t = {t}, and without any there is no "
+                "stationary variance; set workflow.real_share above zero"
+            )
+        if fresh == n and weight < 1:
+            raise SpecError(
+                f"workflow.real_weight is {weight:g} at t = {t} but all {n} records are real; it must be 1 there"
+            )
+        return weight
 
     def plan(self, t: int, real: int) -> Plan:
         n = self.records_at(t, real)
         share = share_at(self.real_share, t, "workflow.real_share")
         if self.counts == "exact":
             fresh = min(ceil(share * n), n)
-            return Plan(t, (Row("fresh", count=fresh), Row("synthetic", t - 1, t - 1, n - fresh)), n - fresh)
+            weight = self._weight(t, fresh, n)
+            rest = None if weight is None else 1 - weight
+            return Plan(
+                t,
+                (
+                    Row("fresh", count=fresh, weight=weight),
+                    Row("synthetic", t - 1, t - 1, n - fresh, weight=rest),
+                ),
+                n - fresh,
+            )
         rows = (Row("fresh", count=n, share=share), Row("synthetic", t - 1, t - 1, n, share=1 - share))
         return Plan(t, rows, n, draw="mixture", size=n)
 
@@ -289,14 +329,17 @@ def takes_parts(plan: Plan, real: int) -> bool:
 
 
 def shares(plan: Plan, sizes: Sequence[float] | np.ndarray) -> tuple[np.ndarray, float]:
-    """The share of each batch in a training set: (A[t, 0..t], fresh), where sizes[b] is batch b's size.
+    """The share of each batch in a training set: (A[t, 0..t], fresh), where sizes[b] is batch b's size. By weight,
+    where the plan has weights.
 
     Rows of the linear workflow predictor; they sum to one.
     """
     weights = np.zeros(plan.generation + 1)
     fresh = 0.0
     for row in plan.rows:
-        if row.share is not None:
+        if row.weight is not None:
+            amount = row.weight
+        elif row.share is not None:
             amount = row.share * (plan.size or 1)
         else:
             amount = float(row.count) if row.count is not None else -1.0

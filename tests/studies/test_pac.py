@@ -1,5 +1,6 @@
 """Classification rounds that hold one's own labels: B10-B17 and the bad input of B.7, against theory and small oracles."""
 
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_the_best_threshold_is_the_one_a_search_finds():
             old = near[r] if trial % 2 else 1.0
             places = np.sort(x[r, present[r]])
             edges = np.concatenate([[-1], places, [3]])
-            tries = [min(max(old, np.nextafter(a, 3)), b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+            tries = [min(max(old, np.nextafter(a, 3)), b) for a, b in pairwise(edges)]
             wrong = [((x[r] >= t) != label[r])[present[r]].sum() for t in tries]
             best = [t for t, w in zip(tries, wrong, strict=True) if w == min(wrong)]
             assert found[r] == pytest.approx(min(best, key=lambda t: abs(t - old)), abs=1e-12)

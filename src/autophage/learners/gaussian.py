@@ -346,6 +346,15 @@ class Gaussian(SufficientLearner):
             scale = np.sqrt(1.0 if self.known_variance is None else self.known_variance)
             return GaussianModel(mean, scale=np.broadcast_to(scale, mean.shape))
         divisor = count - self.ddof
+    def scaled(self, statistics: GaussianStatistics, factor: float) -> GaussianStatistics:
+        count, mean, scatter, root = statistics
+        return GaussianStatistics(
+            count * factor,
+            mean,
+            None if scatter is None else scatter * factor,
+            None if root is None else root * math.sqrt(factor),
+        )
+
         known = statistics.scatter if statistics.root is None else statistics.root
         wide = divisor if count.ndim == 0 else divisor.reshape(-1, *(1,) * (known.ndim - 1))
         if statistics.root is not None and not self.ridge:

@@ -60,7 +60,9 @@ def mix(refit: Refit, real: int, synthetic: Any, kept: Any = None, *, redrawn: b
     return Moments(V, M)
 
 
-def fresh(refit: Refit, sizes: Any, real_shares: Any, counts: str = "mixture") -> Moments:
+def fresh(
+    refit: Refit, sizes: Any, real_shares: Any, counts: str = "mixture", weights: Any = None
+) -> Moments:
     """New real records every generation, provenance hidden, the rest samples of the newest model.
 
     `mixture`: each of the n_t records is real with probability a = a_t. Records are then independent given
@@ -68,12 +70,13 @@ def fresh(refit: Refit, sizes: Any, real_shares: Any, counts: str = "mixture") -
 
         M' = (1-a)^2 M + x/n,   V' = x (n-1)/(n-ddof),   x = a s + (1-a) e + a (1-a) M.
 
-    `exact`: r = ceil(a n) of them are real. With w = 1 - r/n:
+    `exact`: r = ceil(a n) of them are real, and carry the weight u, by default r/n, of the fit:
 
-        M' = w^2 M + [(1-w) s + w e]/n,   V' = n/(n-ddof) { (1-1/n) [(1-w) s + w e] + w (1-w) M }.
+        M' = u^2 s/r + (1-u)^2 (M + e/(n-r)),   V' = n/(n-ddof) { u s + (1-u) (e + M) - M' }.
 
-    sizes (G,): n_0 real, then n_t. real_shares: a_1, ..., a_{G-1}, or one number. Status: exact. Source:
-    Alemohammad et al. (2024, fresh data loop); moments derived for autophage.
+    sizes (G,): n_0 real, then n_t. real_shares: a_1, ..., a_{G-1}, or one number. weights: u_1, ..., u_{G-1}
+    likewise, with exact counts. Status: exact. Source: Alemohammad et al. (2024, fresh data loop), He et al. (2025)
+    for weights; moments derived for autophage.
 
     >>> fresh(Refit(ddof=1), [50] + [250] * 60, 0.2, "exact").variance[-1].round(6).item()
     1.008989
@@ -86,18 +89,27 @@ def fresh(refit: Refit, sizes: Any, real_shares: Any, counts: str = "mixture") -
         raise SpecError(f"counts is {counts!r}; it must be mixture or exact")
     if refit.fixed_real:
         raise SpecError("fresh real records are new draws: they cannot be those of one given real set")
+    if weights is not None and counts != "exact":
+        raise SpecError("weights belong to two parts of known size; they need exact counts")
+    u = None if weights is None else np.broadcast_to(np.asarray(weights, dtype=np.float64), shares.shape)
     V, M = np.empty(len(n)), np.empty(len(n))
     V[0], M[0] = refit.first(n[0])
     for t in range(1, len(n)):
-        a = shares[t - 1] if counts == "mixture" else min(ceil(shares[t - 1] * n[t]), n[t]) / n[t]
-        within = a * refit.real + (1 - a) * refit.emitted(V[t - 1], M[t - 1])
-        between = a * (1 - a) * M[t - 1]
+        emitted = refit.emitted(V[t - 1], M[t - 1])
         if counts == "mixture":
-            M[t] = (1 - a) ** 2 * M[t - 1] + (within + between) / n[t]
-            V[t] = refit.fitted((within + between) * (1 - 1 / n[t]), n[t])
-        else:
-            M[t] = (1 - a) ** 2 * M[t - 1] + within / n[t]
-            V[t] = refit.fitted(within * (1 - 1 / n[t]) + between, n[t])
+            a = shares[t - 1]
+            spread = a * refit.real + (1 - a) * emitted + a * (1 - a) * M[t - 1]
+            M[t] = (1 - a) ** 2 * M[t - 1] + spread / n[t]
+            V[t] = refit.fitted(spread * (1 - 1 / n[t]), n[t])
+            continue
+        r = min(ceil(shares[t - 1] * n[t]), n[t])
+        w = r / n[t] if u is None else unit_interval(u[t - 1], "the weight of the real part")
+        if (w > 0 and r == 0) or (w < 1 and r == n[t]):
+            raise SpecError(f"the real part has the weight {w:g} at t = {t} but {r} of {n[t]:g} records")
+        M[t] = (w**2 * refit.real / r if r else 0.0) + (
+            (1 - w) ** 2 * (M[t - 1] + emitted / (n[t] - r)) if r < n[t] else 0.0
+        )
+        V[t] = refit.fitted(w * refit.real + (1 - w) * (emitted + M[t - 1]) - M[t], n[t])
     return Moments(V, M)
 
 

@@ -70,6 +70,8 @@ def _fresh_distance(setting: Setting) -> Prediction | None:
         return None
     if setting.ddof != 1 or setting.initial is not None or setting.real_shares is None or cov is None:
         return None
+    if setting.real_weights is not None:
+        return None
     if not np.allclose(cov, cov[0, 0] * np.eye(setting.dim)) or not (setting.full or setting.dim == 1):
         return None
     real = [ceil(a * n) for a, n in zip(setting.course(setting.real_shares), setting.sizes[1:], strict=True)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from autophage.parts import Prediction
 from autophage.schedules import ceil
-from autophage.theory import gaussian_accumulate, gaussian_mix, kde
+from autophage.theory import gaussian_accumulate, gaussian_mix, golden_ratio, kde
 from autophage.theory.gaussian_fresh import limit as fresh_limit
 from autophage.theory.mad import admissible_synthetic, bias_floor
 from autophage.theory.predict_gaussian import refit_of
@@ -17,8 +17,10 @@ def limits(setting: Setting) -> list[Prediction]:
     """Where the loop settles: `limit` predictions for constant sizes."""
     refit = refit_of(setting)
     n = setting.sizes[1:]
-    if refit is None or not len(n) or not (n == n[0]).all() or setting.covariance == "known":
+    if refit is None or not len(n) or not (n == n[0]).all():
         return []
+    if setting.covariance == "known":
+        return _golden(setting, float(n[0]), refit.real)
     spread = refit.real / setting.dim
     kind = setting.workflow_kind
     ml = setting.ddof == 0 and setting.bias == 1 and setting.initial is None and not setting.real_fixed
@@ -67,9 +69,44 @@ def limits(setting: Setting) -> list[Prediction]:
     return []
 
 
+def _golden(setting: Setting, n: float, spread: float) -> list[Prediction]:
+    """A mean of known variance with a constant weight on a constant number of new real records."""
+    if setting.workflow_kind != "fresh" or setting.counts != "exact" or setting.provenance == "known":
+        return []
+    shares = setting.course(setting.real_shares)
+    real = min(ceil(shares[0] * n), n)
+    weights = setting.course(real / n if setting.real_weights is None else setting.real_weights)
+    steady = (shares == shares[0]).all() and (weights == weights[0]).all() and 0 < real < n
+    if not steady or not np.isclose(spread, setting.dim * setting.known_variance) or setting.bias != 1:
+        return []
+    source = "He, Xu & Cheng 2025; limit derived for autophage"
+    return [
+        Prediction(
+            "squared_mean_error",
+            np.array([spread * golden_ratio.limit_variance(weights[0], real, n - real)]),
+            "exact",
+            "With fresh real records of constant number and weight the mean forgets generation 0 and settles here.",
+            source,
+            quantity="limit",
+        ),
+        Prediction(
+            "real_weight",
+            np.array([golden_ratio.best_weight(real, n - real)]),
+            "exact",
+            "The weight of the real part at which the mean settles with the least error: 0.618 where the parts are "
+            "equal.",
+            "He, Xu & Cheng 2025",
+            quantity="threshold",
+            unit="weight of the real part",
+        ),
+    ]
+
+
 def _fresh_limits(setting: Setting, n: float, spread: float) -> list[Prediction]:
     shares = setting.course(setting.real_shares)
     if setting.ddof != 1 or setting.provenance == "known" or not (shares == shares[0]).all() or not shares[0]:
+        return []
+    if setting.real_weights is not None:
         return []
     real = min(ceil(shares[0] * n), n)
     settled = fresh_limit(real, n - real, setting.bias)

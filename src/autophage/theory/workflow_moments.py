@@ -37,7 +37,8 @@ def workflow_moments(setting: Setting, refit: Refit) -> Moments | None:
     if kind == "fresh" and setting.real_shares is not None and not refit.fixed_real:
         if setting.provenance == "known":
             return None
-        return moments_mixed.fresh(refit, n, setting.course(setting.real_shares), setting.counts)
+        weights = None if setting.real_weights is None else setting.course(setting.real_weights)
+        return moments_mixed.fresh(refit, n, setting.course(setting.real_shares), setting.counts, weights)
     return None
 
 
