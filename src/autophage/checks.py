@@ -182,7 +182,7 @@ def _statistics(spec: Spec, name: str, agent: Any, real: int, where: str) -> Non
     kind = registry.kind_of("workflow", agent.workflow)
     if not getattr(agent.learner, "has_law", True):
         reason = "its refit has no closed law with these settings"
-    elif agent.curation:
+    elif not all(getattr(c, "idle", False) for c in agent.curation):
         reason = "curation works on records"
     elif any(takes_parts(agent.workflow.plan(t, real), real) for t in range(1, spec.generations)):
         reason = f"workflow {kind} takes part of a batch, which only records can give"

@@ -109,6 +109,7 @@ class Loop:
             if a.treatment is not None and hasattr(a.treatment, "notes"):
                 plans = [self._plans[name, t] for t in range(1, self.spec.generations)]
                 self.warnings += a.treatment.notes(self.real[name], plans)
+        self.agents = {name: _working(agent) for name, agent in self.agents.items()}
         self.paths = {name: self._path(name) for name in self.agents}
 
     @property
@@ -378,6 +379,12 @@ class Loop:
                 measurements += metric.measure(view)
         kept = None if isinstance(drawn, tuple) else drawn
         return Generation(t, name, model, sampler, size, real_share, kept, measurements)
+
+
+def _working(agent: AgentSpec) -> AgentSpec:
+    """The agent without curations that change nothing: they must not cost it its path."""
+    curation = tuple(c for c in agent.curation if not getattr(c, "idle", False))
+    return agent.model_copy(update={"curation": curation})
 
 
 def _count(data: Any) -> int:

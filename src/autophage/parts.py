@@ -299,6 +299,11 @@ class Curation(ABC):
     """What it knows of the truth beyond the loop's own samples ("an anchor of real records", "a reward"): a
     safeguard that injects knowledge is labelled so."""
 
+    @property
+    def idle(self) -> bool:
+        """Changes nothing with its settings: the loop then runs as if it were not there, with the same numbers."""
+        return False
+
     def check(self, learner: Learner, source: Source) -> None:
         """Raises `SpecError` where this learner's models or these data cannot be curated so."""
         return None
