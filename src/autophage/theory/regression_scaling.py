@@ -100,8 +100,8 @@ def turning_rows(
 
         T = max(d, 2 beta r_ max(sigma^2, 1) (T_0 - d)/(n sigma_0^2)),
 
-    the signal being of order one. Infinite without generators. Status: asymptotic, up to a constant. Source: crossover of Dohmatob, Feng & Kempe (2024); this
-    form derived for autophage.
+    the signal being of order one. Infinite without generators. Status: asymptotic, up to a constant. Source: crossover of
+    Dohmatob, Feng & Kempe (2024); this form derived for autophage.
 
     >>> turning_rows(capacity=1.5, source=0.375, noise=0.5, generators=5, generator_noise=0.5, generator_rows=600, dim=300)
     300.0
