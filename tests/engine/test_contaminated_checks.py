@@ -1,0 +1,108 @@
+"""Checks A1-A7 and A12-A20 of the sheet on contaminated sources, run by the engine. Its round t is generation t."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autophage.theory.contaminated import predict_risk, turning_points
+
+
+def zipf(symbols):
+    weights = 1 / np.arange(1, symbols + 1)
+    return weights / weights.sum()
+
+
+def power(scale, exponent):
+    return {"power": {"scale": scale, "exponent": exponent}}
+
+
+def contaminated(symbols, share, size, initial=None, path="auto"):
+    start = {} if initial is None else {"initial_size": initial}
+    return {
+        "data": {"kind": "categorical", "zipf": {"symbols": symbols, "exponent": 1}},
+        "learner": {"kind": "categorical", "path": path},
+        "workflow": {"kind": "fresh", "real_share": share, "sample_size": size, **start},
+    }
+
+
+def error(symbols):
+    p = zipf(symbols)
+    return lambda model: ((model.probabilities - p) ** 2).sum(axis=1)
+
+
+CHECKS = {
+    "a1": (20, 0.1, 200, None, 60, 3000, 0.022589, 0.04),
+    "a2": (20, 0.3, 50, None, 40, 3000, 0.033732, 0.04),
+    "a3": (20, 0.0, 100, None, 200, 2500, 0.760401, 0.03),
+    "a4": (20, power(1, -0.5), power(20, 1), 20, 200, 800, 1.6312e-3, 0.08),
+    "a5": (20, power(0.5, -0.5), power(20, 0.5), None, 200, 900, 4.2565e-2, 0.08),
+    "a6": (20, power(1, -1), power(5, 2), 5, 60, 900, 2.8932e-3, 0.08),
+    "a7": (20, power(0.5, -2), power(5, 2), 5, 60, 900, 0.17915, 0.08),
+    "a12": (50, 0.1, 100, None, 200, 250, 4.643e-2, 0.15),
+    "a13": (50, 0.1, {"values": [100 + 10 * t for t in range(1, 201)]}, 100, 200, 250, 2.349e-3, 0.15),
+    "a14": (50, power(1, -0.5), 100, None, 200, 250, 6.256e-2, 0.15),
+    "a15": (50, power(1, -0.5), power(100, 1), None, 200, 250, 3.427e-4, 0.15),
+    "a16": (50, power(1, -1.5), power(100, 2), None, 200, 250, 1.692e-3, 0.15),
+    "a17_growing": (50, 0.0, power(100, 2), None, 200, 250, 2.406e-2, 0.15),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_risk_of_the_last_round(name, course, close):
+    symbols, share, size, initial, rounds, replicates, expected, tolerance = CHECKS[name]
+    spec = contaminated(symbols, share, size, initial) | {"replicates": replicates}
+    close(course(error(symbols), [rounds], **spec)[rounds], expected, tolerance)
+
+
+def test_a17_a18_without_real_records_one_symbol_is_left(course, close):
+    both = lambda m: np.column_stack([error(50)(m), (m.probabilities > 0).sum(axis=1)])  # noqa: E731
+    found = course(both, [200], replicates=400, **contaminated(50, 0.0, 100))[200]
+    close(found[:, 0], 0.7977, 0.15)
+    close(found[:, 1], 1.3, 0.3, relative=False)
+
+
+@pytest.mark.parametrize(
+    "share, n, rounds, replicates, mean_error, variance",
+    [
+        pytest.param(0.2, 20, 50, 55_000, 0.12755, 0.87245, id="a19"),
+        pytest.param(0.05, 50, 80, 72_000, 0.17308, 0.82692, id="a20"),
+    ],
+)
+def test_gaussian(course, close, share, n, rounds, replicates, mean_error, variance):
+    found = course(
+        lambda m: np.column_stack([m.mean[:, 0] ** 2, m.variances[:, 0]]),
+        [rounds],
+        data={"kind": "gaussian"},
+        learner={"kind": "gaussian", "ddof": 0},
+        workflow={"kind": "fresh", "real_share": share, "sample_size": n},
+        replicates=replicates,
+    )[rounds]
+    close(found[:, 0], mean_error, 0.03)
+    close(found[:, 1], variance, 0.03)
+
+
+def test_a_whole_course_on_both_paths_follows_the_recursion(course, close):
+    """Records mixed one by one, and one draw from the blended law: the same law."""
+    alpha, n = [0.5, 0.2, 0.0, 0.7, 0.3], [30, 12, 60, 8, 40]
+    exact = predict_risk(zipf(6), [0, *alpha], [20, *n])
+    for path in ("samples", "statistics"):
+        spec = contaminated(6, {"values": alpha}, {"values": n}, 20, path) | {"replicates": 12_000}
+        found = course(error(6), list(range(6)), **spec)
+        for t in range(6):
+            close(found[t], exact[t], 0.04)
+
+
+def test_means_stay_unbiased_and_turning_points_are_seen(course):
+    """A.3.1: E P_t = P* for any schedule; and the course leaves R_0's level where theory says."""
+    spec = contaminated(5, 0.3, power(10, 1)) | {"replicates": 6000}
+    at = list(range(13))
+    p = zipf(5)
+    found = course(lambda m: np.column_stack([m.probabilities, error(5)(m)]), at, **spec)
+    for t in at:
+        gap = found[t][:, :5].mean(axis=0) - p
+        assert (np.abs(gap) <= 4.5 * found[t][:, :5].std(axis=0) / np.sqrt(6000)).all()
+    exact = predict_risk(p, 0.3, [10, *(10 * np.arange(1, 13))])
+    assert (np.abs(exact[1:4] / exact[0] - 1) > 0.1).all()  # some ten standard errors from the border
+    measured = turning_points([found[g][:, 5].mean() for g in at])
+    assert measured == turning_points(exact) == (1, 2)
