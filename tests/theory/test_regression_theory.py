@@ -394,7 +394,7 @@ def test_replace_without_a_penalty_is_exact():
 def test_one_design_against_its_own_pseudo_inverse(rows, workflow, close):
     """`exact` means exact: w_t = w_{t-1} + X^+ noise, over `t + 1` label sets where they accumulate."""
     rng = np.random.default_rng(5)
-    R = 20_000
+    R = 10_000
     w0 = np.ones(12)
     X = rng.standard_normal((R, rows, 12)) * np.sqrt(2.0)
     inverse = X.transpose(0, 2, 1) @ np.linalg.inv(X @ X.transpose(0, 2, 1)) if rows < 12 else None
@@ -407,7 +407,7 @@ def test_one_design_against_its_own_pseudo_inverse(rows, workflow, close):
         new = (X @ w[..., None])[..., 0] + 0.4 * rng.standard_normal((R, rows))
         labels = new if workflow == "replace" else labels + (new - labels) / (t + 1)
         w = (inverse @ labels[..., None])[..., 0]
-        close(2.0 * ((w - w0) ** 2).sum(axis=1), risk.values[t], 0.03)
+        close(2.0 * ((w - w0) ** 2).sum(axis=1), risk.values[t], 0.04)
 
 
 def test_workflows_without_a_course_of_their_own_keep_the_linear_predictor():
