@@ -18,6 +18,8 @@ _LAZY = {
     "load": "autophage.runs.run:load",
     "Run": "autophage.runs.run:Run",
     "predict": "autophage.theory.predict:predict",
+    "sweep": "autophage.sweeps.sweep:sweep",
+    "Sweep": "autophage.sweeps.sweep:Sweep",
     "plan": "autophage.planner:plan",
     "Spec": "autophage.spec:Spec",
     "Loop": "autophage.loop:Loop",

@@ -128,6 +128,38 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    spec: SpecArgument,
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            "--grid",
+            metavar="KEY=VALUES",
+            help="A key and its values: a,b,c, or start:stop:count, or start:stop:count:log. Repeatable.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the sweep; what is there already is not computed again. Default: sweeps/<name>-<hash>."
+        ),
+    ] = None,
+    settings: Settings = None,
+    on: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="T,T", help="Generations that are summed up. Default: the first and the last."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a grid of specs, and draw the phase diagram with theory's boundary in it."""
+    from autophage.commands import sweeping
+
+    raise typer.Exit(sweeping.sweep(spec, grid, out, settings or [], on, workers, at, as_json))
+
+
+@app.command()
 def predict(spec: SpecArgument, settings: Settings = None, as_json: AsJson = False) -> None:
     """Theory only: the predicted course of every metric, thresholds, and which theorem says so."""
     from autophage.commands import reading

@@ -41,7 +41,7 @@ def diagrams(swept: Sweep) -> list[Diagram]:
     numeric = [i for i, a in enumerate(swept.axes) if a.numbers is not None and len(a.values) > 1]
     found: list[Diagram] = []
     for metric in swept.metrics:
-        if metric == TIMED and not (swept.phase(TIMED) < _horizon(swept)).any():
+        if metric == TIMED and not (swept.phase(TIMED) < swept.horizons).any():
             continue  # nothing has fallen so far: a map of one colour
         if len(numeric) >= 2:
             found += _maps(swept, metric, numeric[0], numeric[1])
@@ -50,31 +50,23 @@ def diagrams(swept: Sweep) -> list[Diagram]:
     return found
 
 
-def _horizon(swept: Sweep) -> int:
-    return swept.work.first.generations
-
-
 def title(swept: Sweep, metric: str) -> str:
     """A diagram's heading, with the generation it speaks of."""
     if metric == TIMED:
         return "Generations until the spread falls below a tenth"
-    at = swept.work.at[-1] if swept.work.at else _horizon(swept) - 1
-    return f"{heading(metric)}, generation {at}"
+    if swept.work.at:
+        return f"{heading(metric)}, generation {swept.work.at[-1]}"
+    last = np.unique(swept.horizons) - 1
+    return f"{heading(metric)}, " + (f"generation {last[0]}" if len(last) == 1 else "last generation")
 
 
 def boundary_of(metric: str) -> tuple[float, str] | None:
     """The share of generation 0's value at which a phase begins, and what that is called."""
-    lines = Thresholds()
     if metric == TIMED or _SPREAD.match(metric):
-        return (
-            TENTH,
-            f"theory: a tenth of generation 0's {'spread' if metric == TIMED else metric.replace('_', ' ')}",
-        )
+        return TENTH, "theory: a tenth is left"
     if _RISK.match(metric):
-        return (
-            lines.catastrophic_ratio,
-            f"theory: {lines.catastrophic_ratio:g} x generation 0's {metric.replace('_', ' ')}",
-        )
+        factor = Thresholds().catastrophic_ratio
+        return factor, f"theory: {factor:g} x generation 0's"
     return None
 
 
@@ -120,7 +112,7 @@ def _maps(swept: Sweep, metric: str, i: int, j: int) -> list[Diagram]:
             f"{swept.axes[k].name} {_word(swept.axes[k], at)}" for k, at in zip(others, combo, strict=True)
         )
         error = cut["error"] if cut["error"] is not None else np.full_like(cut["value"], np.nan)
-        remarks = []
+        remarks = _remarks(swept, metric)
         if len(combos) > MOST_FACETS and combo == combos[0]:
             remarks.append(
                 f"{len(combos)} combinations of the other keys were swept; the first {MOST_FACETS} are drawn."
@@ -210,22 +202,37 @@ def _curves(swept: Sweep, metric: str, i: int) -> list[Diagram]:
         return []
     for crossed, label in sorted(seen):
         name = phase[1] + (f" ({label})" if label else "")  # type: ignore[index]
-        lines.append(_upright("boundary", name, crossed, drawn.domain, drawn.log))
+        lines.append(_upright("boundary", name, crossed, drawn))
     for threshold in swept.theory.thresholds:
         if threshold.axis == i and x.edges[0] < threshold.value < x.edges[-1]:
             name = _threshold_name(threshold.prediction.side, threshold.value)
-            lines.append(_upright("threshold", name, threshold.value, drawn.domain, drawn.log))
-    remarks: tuple[str, ...] = ()
+            lines.append(_upright("threshold", name, threshold.value, drawn))
+    remarks = tuple(_remarks(swept, metric))
     if len(combos) > MOST_STRANDS:
-        remarks = (
+        remarks += (
             f"{len(combos)} combinations of the other keys were swept; the first {MOST_STRANDS} are drawn.",
         )
     return [Curves(metric, drawn.title, x, drawn.strands, tuple(lines), remarks)]
 
 
-def _upright(kind: Any, label: str, at: float, domain: tuple[float, float], log: bool) -> Line:
-    up = np.geomspace(*domain, 41) if log else np.linspace(*domain, 41)
-    return Line(kind, label, (np.column_stack([np.full(41, at), up]),))
+def _upright(kind: Any, label: str, at: float, drawn: Curves) -> Line:
+    """A line across a diagram of curves, its name where the curves leave most room."""
+    up = np.geomspace(*drawn.domain, 41) if drawn.log else np.linspace(*drawn.domain, 41)
+    height = np.linspace(0, 1, 41)
+    place, around = drawn.x.warped(drawn.x.values), float(drawn.x.warped(np.array(at)))
+    near = np.abs(place - around) < 0.25 * np.ptp(place)
+    taken = [np.interp(v, up, height) for s in drawn.strands for v in s.mean[near] if np.isfinite(v)]
+    free = [min((abs(h - t) for t in taken), default=1.0) for h in height[2:-3]]
+    return Line(
+        kind, label, (np.column_stack([np.full(41, at), up]),), (at, float(up[2 + int(np.argmax(free))]))
+    )
+
+
+def _remarks(swept: Sweep, metric: str) -> list[str]:
+    if metric != TIMED:
+        return []
+    ends = np.unique(swept.horizons)
+    return [f"{ends[0] if len(ends) == 1 else 'The number of generations'} stands for: not within the run."]
 
 
 def _word(axis: Axis, at: int) -> str:

@@ -66,21 +66,25 @@ def subtitle(swept: Sweep) -> str:
     shape = " x ".join(str(n) for n in swept.grid.shape)
     over = " and ".join(a.key for a in swept.axes)
     cells = f"{shape} = {swept.grid.size:,} cells" if len(swept.axes) > 1 else f"{swept.grid.size:,} cells"
-    return f"{over}: {cells} of {spec.replicates:,} replicates, {spec.generations} generations."
+    ends = np.unique(swept.horizons)
+    horizon = f"{ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+    return f"{over}: {cells} of {spec.replicates:,} replicates, {horizon} generations."
 
 
 def findings(swept: Sweep) -> list[str]:
     """What came out, in sentences: how much of the grid has collapsed, and how well theory knew."""
     said_so = []
     if TIMED in swept.metrics:
-        fallen = swept.phase(TIMED) < swept.work.first.generations
+        fallen = swept.phase(TIMED) < swept.horizons
         spread = next(m for m in SPREADS if m in swept.metrics)
         count, size = int(fallen.sum()), swept.grid.size
-        within = f"falls below a tenth of generation 0's within {swept.work.first.generations} generations"
+        ends = np.unique(swept.horizons)
+        horizon = f"{ends[0]} generations" if len(ends) == 1 else "its generations"
+        within = f"below a tenth of generation 0's within {horizon}"
         if count:
-            sentence = f"In {count:,} of {size:,} cells the mean {spread} {within}"
+            sentence = f"In {count:,} of {size:,} cells the mean {spread} falls {within}"
         else:
-            sentence = f"Nowhere on this grid the mean {spread} {within}"
+            sentence = f"Nowhere on this grid does the mean {spread} fall {within}"
         field = relative(swept, TIMED)
         if field is not None and not np.isnan(field).any():
             predicted = int((field < TENTH).sum())
@@ -88,11 +92,11 @@ def findings(swept: Sweep) -> list[str]:
         said_so.append(sentence + ".")
     agreed = [(m, found) for m in swept.metrics if m != TIMED and (found := swept.agreement(m)) is not None]
     if agreed:
-        parts = ", ".join(f"{m.replace('_', ' ')} {z:.2f}" for m, (z, _) in agreed)
+        parts = ", ".join(f"{m.replace('_', ' ')} {100 * share:.0f} %" for m, (share, _) in agreed)
         cells = max(n for _, (_, n) in agreed)
         said_so.append(
-            f"Distance of the measured means from theory's, in standard errors (root mean square over {cells:,} cells; "
-            f"1 is chance alone): {parts}."
+            f"Theory's value lies in the 95 % interval of the measured mean in this share of the {cells:,} cells asked "
+            f"about: {parts}."
         )
     return said_so
 
