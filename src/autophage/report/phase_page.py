@@ -44,6 +44,7 @@ def render(page: PhasePage) -> str:
         "charts": [_card(n, d) for n, d in enumerate(page.diagrams)],
         "keys": [(n % COLOURS, name) for n, name in enumerate(dict.fromkeys(names))],
         "kinds": drawn_kinds(page.diagrams),
+        "coloured": any(isinstance(d, Map) for d in page.diagrams),
         "dashed": any(
             s.theory is not None for d in page.diagrams if isinstance(d, Curves) for s in d.strands
         ),

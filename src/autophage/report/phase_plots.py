@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke, withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -44,10 +44,7 @@ def picture(diagrams: Sequence[Diagram], path: str | Path) -> Path:
 
 
 def _map(figure: Figure, axes: Axes, drawn: Map) -> None:
-    norm = None
-    if drawn.log:
-        seen = drawn.value[np.isfinite(drawn.value)]
-        norm = LogNorm(seen.min(), seen.max())
+    norm = LogNorm(*drawn.domain) if drawn.log else Normalize(*drawn.domain)
     mesh = axes.pcolormesh(
         drawn.x.edges,
         drawn.y.edges,

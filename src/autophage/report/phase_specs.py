@@ -43,17 +43,15 @@ def phase_description(diagram: Diagram) -> str:
 def _map(whole: Map) -> dict[str, Any]:
     drawn = coarser(whole, MOST_CELLS)
     x, y = _axis("x", drawn.x), _axis("y", drawn.y)
-    seen = drawn.value[np.isfinite(drawn.value)]
-    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
-    if low == high:
-        low, high = (low / 1.1, high * 1.1) if whole.log else (low - 0.5, high + 0.5)
+    low, high = drawn.domain
     colour = {
         "field": "v",
         "type": "quantitative",
         "scale": {
-            "type": "log" if whole.log else "linear",
+            "type": "log" if drawn.log else "linear",
             "scheme": SCHEME,
             "domain": [_short(low), _short(high)],
+            "clamp": True,
         },
         "legend": {
             "title": None,
@@ -64,6 +62,7 @@ def _map(whole: Map) -> dict[str, Any]:
             "labelExpr": _TICKS,
             "tickCount": 5,
             "offset": 12,
+            **({"values": _decades(low, high)} if drawn.log else {}),
         },
     }
     tooltip = [
@@ -134,7 +133,8 @@ def _axis(field: str, side: Side) -> dict[str, Any]:
 def _decades(low: float, high: float) -> list[float]:
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     steps = (1, 2, 5) if high / low < 300 else (1,)
-    return [m * 10.0**e for e in exponents for m in steps if low <= m * 10.0**e <= high]
+    found = [float(f"{m * 10.0**e:.1g}") for e in exponents for m in steps if low <= m * 10.0**e <= high]
+    return found[:: -(-len(found) // 7)]
 
 
 def _line_data(lines: tuple[Line, ...], x: Side, y: Side) -> dict[str, list[dict[str, Any]]]:

@@ -17,6 +17,8 @@ from autophage.errors import DataError
 DECADES = 1.5
 """Positive values that span more are drawn on a log scale."""
 MOST_LEVELS = 3
+MOST_DECADES = 6
+"""Colours of a log scale reach this far down; all below is as good as nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Line:
     label: str
     pieces: tuple[np.ndarray, ...]
     """Each (m, 2), in units of the axes."""
+    named: tuple[float, float] | None = None
+    """Where its name stands, if that is known; else a free place on the line is taken."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,15 @@ class Map:
     def log(self) -> bool:
         """Whether the colours are on a log scale."""
         return spans_decades(self.value)
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The values of the first and the last colour; what lies below the first is drawn like it."""
+        seen = self.value[np.isfinite(self.value)]
+        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
+        if self.log:
+            return max(low, high / 10**MOST_DECADES), high
+        return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 @dataclass(frozen=True)
@@ -206,17 +219,34 @@ def crossings(x: Side, values: np.ndarray, level: float, log: bool = False) -> l
     return [float(f) for f in x.unwarped(found)]
 
 
+LETTER = 0.0165
+"""Width of a letter of a line's name, as a share of the diagram's."""
+
+
 def named_at(line: Line, x: Side, y: Side) -> tuple[float, float]:
-    """Where a line's name stands: on its longest piece, away from the border of the diagram."""
-    longest = max(line.pieces, key=len)
-    unit = []
-    for side, v in ((x, longest[:, 0]), (y, longest[:, 1])):
-        low, high = side.warped(side.edges[[0, -1]])
-        unit.append((side.warped(v) - low) / (high - low))
-    border = np.minimum(np.minimum(unit[0], 1 - unit[0]) / 0.22, np.minimum(unit[1], 1 - unit[1]) / 0.08)
-    middle = 1 - np.abs(np.linspace(-1, 1, len(longest))) * 0.1
-    best = int(np.argmax(np.minimum(border, 1) * middle))
-    return float(longest[best, 0]), float(longest[best, 1])
+    """Where a line's name stands: on its longest piece, away from the border, and never beyond it."""
+    ends = [side.warped(side.edges[[0, -1]]) for side in (x, y)]
+    if line.named is not None:
+        points = np.array([line.named])
+    else:
+        points = max(line.pieces, key=len)
+    unit = np.column_stack(
+        [
+            (s.warped(points[:, k]) - e[0]) / (e[1] - e[0])
+            for k, (s, e) in enumerate(zip((x, y), ends, strict=True))
+        ]
+    )
+    half = min(0.5, LETTER * len(line.label) / 2)
+    room = np.minimum(
+        np.minimum(unit[:, 0], 1 - unit[:, 0]) / half, np.minimum(unit[:, 1], 1 - unit[:, 1]) / 0.1
+    )
+    central = 1 - np.abs(np.linspace(-1, 1, len(unit))) * 0.1
+    best = unit[int(np.argmax(np.minimum(room, 1) * central))]
+    best = np.clip(best, [half, 0.02], [1 - half, 0.93])
+    return tuple(  # type: ignore[return-value]
+        float(s.unwarped(np.array(e[0] + u * (e[1] - e[0]))))
+        for s, e, u in zip((x, y), ends, best, strict=True)
+    )
 
 
 def coarser(drawn: Map, most: int) -> Map:
