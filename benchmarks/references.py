@@ -35,6 +35,33 @@ def gaussian_vectors(rng: np.random.Generator, generations: int, n: int, d: int)
     return c
 
 
+def gaussian_mix(
+    rng: np.random.Generator, generations: int, n: int, ratio: float, replicates: int
+) -> np.ndarray:
+    """Variances of a loop that keeps its real records, replicate by replicate."""
+    found = np.empty(replicates)
+    for r in range(replicates):
+        real = rng.normal(0.0, 1.0, n)
+        pile = real
+        for _ in range(generations - 1):
+            pile = np.concatenate([real, rng.normal(pile.mean(), pile.std(), int(ratio * n))])
+        found[r] = pile.var()
+    return found
+
+
+def gaussian_mix_rows(
+    rng: np.random.Generator, generations: int, n: int, ratio: float, replicates: int
+) -> np.ndarray:
+    """The same with the replicates as rows of one array."""
+    real = rng.normal(0.0, 1.0, (replicates, n))
+    pile = real
+    for _ in range(generations - 1):
+        m, s = pile.mean(axis=1, keepdims=True), pile.std(axis=1, keepdims=True)
+        new = m + s * rng.standard_normal((replicates, int(ratio * n)))
+        pile = np.concatenate([real, new], axis=1)
+    return pile.var(axis=1)
+
+
 def categorical(rng: np.random.Generator, generations: int, n: int, p: np.ndarray) -> np.ndarray:
     """One replicate of a categorical replace loop."""
     for _ in range(generations):
