@@ -73,10 +73,37 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.workflows:Mix",
             "the real set and synthetic_ratio as many samples of the newest model",
         ),
+        "fading": (
+            "autophage.workflows:Fading",
+            "the real set, and of older batches ever smaller parts",
+        ),
         "keep_real": ("autophage.workflows:KeepReal", "constant size, a share of original real records"),
         "fresh": ("autophage.workflows:Fresh", "constant size, a share of new real records"),
     },
-    "curation": {},
+    "curation": {
+        "tilt": ("autophage.curation.tilt:Tilt", "weights that pull the fit towards an anchor linearly"),
+        "logistic": ("autophage.curation.logistic:Logistic", "accepts half, the anchor's side more often"),
+        "truncation": (
+            "autophage.curation.truncation:Truncation",
+            "keeps the share that lies farthest on the anchor's side",
+        ),
+        "interval_verifier": (
+            "autophage.curation.interval_verifier:IntervalVerifier",
+            "keeps records near a centre it knows",
+        ),
+        "neural_filter": (
+            "autophage.curation.neural_filter:NeuralFilter",
+            "a network trained to contract, with a certificate",
+        ),
+        "preference": (
+            "autophage.curation.preference:Preference",
+            "a user picks one of several samples, more likely a liked one",
+        ),
+        "correction": (
+            "autophage.curation.correction:Correction",
+            "samples are replaced by corrected ones, or by true ones",
+        ),
+    },
     "treatment": {
         "gain": ("autophage.treatments.gain:Gain", "part of the way from the last model to the newest fit"),
     },
@@ -111,7 +138,18 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.divergence:TotalVariation",
             "half the summed differences of the fitted probabilities",
         ),
+        "reward": ("autophage.metrics.reward:RewardMetric", "how much users like what the model makes"),
         "real_share": ("autophage.metrics.real_share:RealShare", "real records in the training set"),
+        "proposals": ("autophage.metrics.curation_cost:Proposals", "records drawn, rejected ones included"),
+        "acceptance": ("autophage.metrics.curation_cost:Acceptance", "share of the proposals that was kept"),
+        "effective_size": (
+            "autophage.metrics.curation_cost:EffectiveSize",
+            "records that curation hands on, by weight",
+        ),
+        "certified_contraction": (
+            "autophage.metrics.curation_cost:CertifiedContraction",
+            "the contraction that a filter's certificate shows",
+        ),
         "held_out_log_likelihood": (
             "autophage.metrics.likelihood:HeldOutLogLikelihood",
             "mean log density of held-out real records (nats)",

@@ -235,6 +235,21 @@ class Mix(Workflow):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fading(Workflow):
+    """The real set, and of every batch ever sampled the first part, the smaller the older it is: at t the i-th of t
+    batches gives floor(i/t x its size) records (Gillman et al. 2024, as published in their code)."""
+
+    def plan(self, t: int, real: int) -> Plan:
+        sizes = [self.records_at(i, real) for i in range(1, t + 1)]
+        rows = [Row("synthetic", i - 1, i - 1, i * n // t) for i, n in enumerate(sizes, 1)]
+        return Plan(t, (Row("real"), *(row for row in rows if row.count)), sizes[-1])
+
+    @property
+    def keeps(self) -> int | None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeepReal(Workflow):
     """A training set of constant size: a share of it original real records, drawn anew each generation, the
     rest samples of the newest model (Shumailov et al. 2024, who keep 10 %)."""
@@ -322,7 +337,7 @@ def takes_parts(plan: Plan, real: int) -> bool:
         row.count is not None
         and (
             (row.origin == "real" and row.count != real)
-            or (row.origin == "synthetic" and row.last > row.first)
+            or (row.origin == "synthetic" and (row.last > row.first or row.last < plan.generation - 1))
         )
         for row in plan.rows
     )
