@@ -94,15 +94,27 @@ STORED = [
 ]
 
 
-@pytest.mark.parametrize(("learner", "workflow"), STORED)
+SYMBOLS = {"kind": "categorical", "zipf": {"symbols": 5}}
+MIXED = {"kind": "fresh", "sample_size": 6, "real_share": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("learner", "workflow", "data"),
+    [
+        *((learner, workflow, "gaussian") for learner, workflow in STORED),
+        ("categorical", MIXED, SYMBOLS),
+        ("bigram", MIXED, {"kind": "bigram", "zipf": {"symbols": 3}, "contexts": 2}),
+        ("gaussian", MIXED, "two_moons"),
+    ],
+)
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_stored_pile_is_the_same_pile(learner, workflow, after, tmp_path):
+def test_a_stored_pile_is_the_same_pile(learner, workflow, data, after, tmp_path):
     """Stored, read and restored, the rest of the course is the same in every bit."""
     loop = Loop(
         seed=1,
         replicates=4,
         generations=5,
-        data="gaussian",
+        data=data,
         learner=learner,
         workflow=workflow,
         metrics=["real_share"],
@@ -123,3 +135,42 @@ def test_a_stored_pile_is_the_same_pile(learner, workflow, after, tmp_path):
         assert np.array_equal(one.real_share, two.real_share)
         a, b = one.model.arrays(), two.model.arrays()
         assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_a_mixture_of_frequencies_is_one_draw_of_its_blended_law():
+    """Then the share of real records is the one asked for, since nobody knows which record is real."""
+    spec = {
+        "seed": 1,
+        "replicates": 4,
+        "generations": 3,
+        "data": SYMBOLS,
+        "workflow": MIXED,
+        "metrics": ["real_share"],
+    }
+    shares = {}
+    for path in ("auto", "samples"):
+        loop = Loop(**spec, learner={"kind": "categorical", "path": path})
+        state, _ = loop.step(loop.start(loop.blocks()[0]))
+        shares[path] = loop.step(state)[1][0].real_share
+    assert (shares["auto"] == 0.5).all() and len(set(shares["samples"])) > 1
+    assert np.isin(shares["samples"] * 6, range(7)).all()
+
+
+def test_records_of_a_mixture_are_drawn_where_the_family_does_not_hold_the_truth():
+    """A Gaussian fitted to two moons: real records have no law that a Gaussian could speak for."""
+    loop = Loop(
+        seed=1,
+        replicates=300,
+        generations=2,
+        data="two_moons",
+        learner="gaussian",
+        workflow={**MIXED, "sample_size": 50},
+        metrics=[],
+    )
+    state, (first,) = loop.step(loop.start(loop.blocks()[0]))
+    _, (second,) = loop.step(state)
+    assert loop.paths["main"] == "statistics" and len(np.unique(second.real_share)) > 3
+    gap = second.model.mean.mean(axis=0) - first.model.mean.mean(axis=0)
+    assert (
+        np.abs(gap) < 4.5 * np.hypot(first.model.mean.std(axis=0), second.model.mean.std(axis=0)) / 300**0.5
+    ).all()

@@ -246,8 +246,8 @@ class Summaries:
             return self._drawn(model, plan.new, key), 0.0
         if plan.draw == "mixture":
             n, share = int(plan.size or 0), float(fresh.share or 0.0)
-            if self.exact:
-                blend = None if self.law is None else self.learner.blend(self.law, model, share)
+            if self.exact and self.law is not None:
+                blend = self.learner.blend(self.law, model, share)
                 if blend is not None:
                     return self.learner.refit(blend, n, key), share
                 reals = (key / "origin").generator().binomial(n, share, self.data.replicates)

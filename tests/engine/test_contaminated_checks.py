@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autophage.theory.contaminated import predict_risk, turning_points
+from autophage.theory.contexts import several_contexts
 
 
 def zipf(symbols):
@@ -106,3 +107,30 @@ def test_means_stay_unbiased_and_turning_points_are_seen(course):
     assert (np.abs(exact[1:4] / exact[0] - 1) > 0.1).all()  # some ten standard errors from the border
     measured = turning_points([found[g][:, 5].mean() for g in at])
     assert measured == turning_points(exact) == (1, 2)
+
+
+ROWS = np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
+WEIGHTS = (0.7, 0.25, 0.05)
+
+
+@pytest.mark.parametrize("share", [0.3, None], ids=["fresh", "replace"])
+@pytest.mark.parametrize(
+    "learner", [{}, {"path": "samples"}, {"start": "scratch"}], ids=["law", "samples", "scratch"]
+)
+def test_contexts_follow_their_exact_course(share, learner, course, close):
+    """A.3.8: rows of contexts that are often not met, kept or started anew, on both paths."""
+    sizes = [9, 12, 12, 12, 12] if share else [10] * 5
+    fresh = {"kind": "fresh", "sample_size": 12, "real_share": share, "initial_size": 9}
+    found = course(
+        lambda m: ((m.rows - ROWS) ** 2).sum(axis=2),
+        [0, 4],
+        data={"kind": "bigram", "rows": ROWS.tolist(), "weights": list(WEIGHTS)},
+        learner={"kind": "bigram", **learner},
+        workflow=fresh if share else {"kind": "replace", "sample_size": 10},
+        replicates=12_000,
+    )
+    keeps = learner.get("start") != "scratch"
+    exact = several_contexts(ROWS, WEIGHTS, share or 0.0, sizes, keeps_missing=keeps).risk
+    for c in range(3):
+        for generation in (0, 4):
+            close(found[generation][:, c], exact[generation, c], 0.08)
