@@ -40,3 +40,11 @@ class FilterStarved(FitFailed):
 
 class NotRealisable(FitFailed):
     """Labels that no hypothesis of the class agrees with, given to a learner that rests on their agreement."""
+
+
+class FilterStarved(FitFailed):
+    """A filter accepts so little that the records it is to keep would cost too many proposals."""
+
+
+class UnusableWeights(FitFailed, ValueError):
+    """Weights that are all zero, negative or not finite: nothing is left to fit, and nothing goes on unfiltered."""

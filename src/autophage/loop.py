@@ -106,6 +106,8 @@ class Loop:
             for t in range(1, self.spec.generations)
         }
         for name, a in self.agents.items():
+            for curation in a.curation:
+                self.warnings += curation.notes(a.learner, self.source) if hasattr(curation, "notes") else []
             if a.treatment is not None and hasattr(a.treatment, "notes"):
                 plans = [self._plans[name, t] for t in range(1, self.spec.generations)]
                 self.warnings += a.treatment.notes(self.real[name], plans)

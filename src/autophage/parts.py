@@ -52,6 +52,17 @@ class Model(ABC):
         """A batched model of one replicate, standing for many."""
         raise NotImplementedError
 
+    def sufficient(self, x: np.ndarray) -> np.ndarray:
+        """Sufficient statistics T (R, n, k) of records x (R, n, ...): what a fit of this family takes the mean of. T
+        depends on the family, not on this model's parameters. Only asked where the learner's `sufficient_size` is not
+        zero."""
+        raise NotImplementedError(f"{type(self).__name__} exposes no sufficient statistics")
+
+    def moments_of_sufficient(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean (R, k) of T under this model, and its covariance: (R, k, k), or (R, k) for a diagonal whose inverse
+        inverts the covariance on its range (the variances of independent statistics; p for one-hot symbols)."""
+        raise NotImplementedError(f"{type(self).__name__} exposes no sufficient statistics")
+
     def absorbed(self) -> np.ndarray | None:
         """(R,) True where the model can never change again (a point mass), or None when that cannot
         happen."""
@@ -135,6 +146,10 @@ class Learner(ABC):
         """The fewest records a fit needs; checked before a run starts."""
         return 1
 
+    def sufficient_size(self, dim: int) -> int:
+        """How many sufficient statistics its models expose of records of `dim` numbers (`Model.sufficient`); 0: none."""
+        return 0
+
 
 class Statistics(NamedTuple):
     """Base shape of sufficient statistics: a NamedTuple whose first entry is `count`, a scalar or (R,)."""
@@ -180,6 +195,10 @@ class SufficientLearner(Learner):
         `refit`."""
         return None
 
+    def scaled(self, statistics: Any, factor: float) -> Any:
+        """The statistics with every record's weight multiplied by `factor`: sums are; override where some are not."""
+        return type(statistics)(*(None if value is None else value * factor for value in statistics))
+
     def resample(self, model: Model, n: int, key: Key) -> Any:
         """The statistics of n new records that are really drawn. Override where that can be done without
         keeping them."""
@@ -195,10 +214,6 @@ class SufficientLearner(Learner):
         exact: bool = True,
     ) -> tuple[Model, np.ndarray]:
         """One refit after the other, generation `first` the first of them, each on `counts[i]` new records of
-    def scaled(self, statistics: Any, factor: float) -> Any:
-        """The statistics with every record's weight multiplied by `factor`: sums are; override where some are not."""
-        return type(statistics)(*(None if value is None else value * factor for value in statistics))
-
         the last model, nothing looked at in between. `absorbed` (R,) holds the generation in which a
         replicate froze, or -1. `exact` draws the statistics from their law; otherwise records are drawn."""
         draw = self.refit if exact else self.resample
@@ -307,6 +322,10 @@ class Curation(ABC):
     def check(self, learner: Learner, source: Source) -> None:
         """Raises `SpecError` where this learner's models or these data cannot be curated so."""
         return None
+
+    def notes(self, learner: Learner, source: Source) -> list[str]:
+        """Warnings about a run that is curated so, before it starts."""
+        return []
 
     @abstractmethod
     def apply(self, samples: Any, *, context: Curating) -> Any:

@@ -89,6 +89,15 @@ class CategoricalModel(Model):
         sure = self.probabilities == 1
         return sure.any(axis=1) if sure.any() else None
 
+    def sufficient(self, x: np.ndarray) -> np.ndarray:
+        """(R, n, K): one-hot vectors of symbols (R, n)."""
+        symbols = _whole(np.asarray(x)).reshape(x.shape[:2])
+        return (symbols[..., None] == np.arange(self.dim)).astype(np.float64)
+
+    def moments_of_sufficient(self) -> tuple[np.ndarray, np.ndarray]:
+        """p, and again p: diag(1/p) inverts diag(p) - pp' on vectors that sum to zero."""
+        return self.probabilities, self.probabilities
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"probabilities": np.ascontiguousarray(self.probabilities)}
 
@@ -122,6 +131,9 @@ class Categorical(SufficientLearner):
         if self.symbols is not None:
             whole_number(self.symbols, "learner.symbols", least=2)
         not_negative(self.smoothing, "learner.smoothing")
+
+    def sufficient_size(self, dim: int) -> int:
+        return self.symbols or dim
 
     def summarize(self, batch: Batch) -> CategoricalStatistics:
         x = _whole(batch.x.reshape(batch.x.shape[:2]) if batch.x.shape[2:] == (1,) else batch.x)

@@ -116,19 +116,19 @@ class GaussianModel(Model):
             return self
         shrink = np.sqrt(sampling.bias)
         if self.scale is not None:
-            return GaussianModel(self.mean, scale=shrink * self.scale)
-        return GaussianModel(self.mean, factor=shrink * self.factor)
+            return type(self)(self.mean, scale=shrink * self.scale)
+        return type(self)(self.mean, factor=shrink * self.factor)
 
     def spread(self, replicates: int) -> GaussianModel:
         if self.replicates == replicates:
             return self
         wide = [None if a is None else np.broadcast_to(a, (replicates, *a.shape[1:])) for a in self._parts()]
-        return GaussianModel(*wide)  # type: ignore[arg-type]
+        return type(self)(*wide)  # type: ignore[arg-type]
 
     def moved(self, towards: Model, gain: float) -> GaussianModel:
         """The model `gain` of the way towards another one of the same covariance, in its mean."""
         assert isinstance(towards, GaussianModel)
-        return GaussianModel((1 - gain) * self.mean + gain * towards.mean, towards.factor, towards.scale)
+        return type(self)((1 - gain) * self.mean + gain * towards.mean, towards.factor, towards.scale)
 
     def absorbed(self) -> np.ndarray | None:
         if self.scale is not None:
@@ -151,11 +151,26 @@ class GaussianModel(Model):
                 else np.where(where.reshape(-1, *(1,) * (after.ndim - 1)), earlier, after)
             )
 
-        return GaussianModel(
+        return type(self)(
             chosen(self.mean, before.mean),
             chosen(self.factor, before.factor),
             chosen(self.scale, before.scale),
         )
+
+    def sufficient(self, x: np.ndarray) -> np.ndarray:
+        """(R, n, 2d): every coordinate, then the square of each."""
+        flat = np.asarray(x, dtype=np.float64).reshape(*x.shape[:2], self.dim)
+        return np.concatenate([flat, flat**2], axis=2)
+
+    def moments_of_sufficient(self) -> tuple[np.ndarray, np.ndarray]:
+        """With mean m: Cov(x_i, x_j) = S_ij, Cov(x_i, x_j^2) = 2 m_j S_ij, Cov(x_i^2, x_j^2) = 2 S_ij^2 + 4 m_i m_j S_ij."""
+        m, S = self.mean, self.covariance()
+        mixed = 2 * m[:, None, :] * S
+        squares = 2 * S**2 + 4 * m[:, :, None] * m[:, None, :] * S
+        upper = np.concatenate([S, mixed], axis=2)
+        lower = np.concatenate([np.swapaxes(mixed, 1, 2), squares], axis=2)
+        mean = np.concatenate([m, m**2 + self.variances], axis=1)
+        return mean, np.concatenate([upper, lower], axis=1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("mean", "factor", "scale")
@@ -165,6 +180,17 @@ class GaussianModel(Model):
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         return self.mean, self.factor, self.scale
+
+
+class GaussianMeanModel(GaussianModel):
+    """A Gaussian whose covariance is known, so that its mean is all there is to fit: the sufficient statistic is x."""
+
+    def sufficient(self, x: np.ndarray) -> np.ndarray:
+        """(R, n, d): the records themselves."""
+        return np.asarray(x, dtype=np.float64).reshape(*x.shape[:2], self.dim)
+
+    def moments_of_sufficient(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.mean, self.variances if self.scale is not None else self.covariance()
 
 
 def _is_lower(factor: np.ndarray) -> bool:
@@ -208,6 +234,9 @@ class Gaussian(SufficientLearner):
         if self.covariance == "known" or self.ridge > 0:
             return 1 + self.ddof
         return dim + 1 if self.covariance == "full" and dim > 1 else 2
+
+    def sufficient_size(self, dim: int) -> int:
+        return dim if self.covariance == "known" else 2 * dim
 
     def summarize(self, batch: Batch) -> GaussianStatistics:
         x = np.asarray(batch.x, dtype=np.float64)
@@ -317,6 +346,15 @@ class Gaussian(SufficientLearner):
         A[:, rows, columns] = below
         return A
 
+    def scaled(self, statistics: GaussianStatistics, factor: float) -> GaussianStatistics:
+        count, mean, scatter, root = statistics
+        return GaussianStatistics(
+            count * factor,
+            mean,
+            None if scatter is None else scatter * factor,
+            None if root is None else root * math.sqrt(factor),
+        )
+
     def merge(self, statistics: Sequence[GaussianStatistics]) -> GaussianStatistics:
         """Chan's pairwise formula: scatters add, plus the spread of the means."""
         if len(statistics) == 1:
@@ -344,17 +382,8 @@ class Gaussian(SufficientLearner):
         mean = statistics.mean
         if self.covariance == "known":
             scale = np.sqrt(1.0 if self.known_variance is None else self.known_variance)
-            return GaussianModel(mean, scale=np.broadcast_to(scale, mean.shape))
+            return GaussianMeanModel(mean, scale=np.broadcast_to(scale, mean.shape))
         divisor = count - self.ddof
-    def scaled(self, statistics: GaussianStatistics, factor: float) -> GaussianStatistics:
-        count, mean, scatter, root = statistics
-        return GaussianStatistics(
-            count * factor,
-            mean,
-            None if scatter is None else scatter * factor,
-            None if root is None else root * math.sqrt(factor),
-        )
-
         known = statistics.scatter if statistics.root is None else statistics.root
         wide = divisor if count.ndim == 0 else divisor.reshape(-1, *(1,) * (known.ndim - 1))
         if statistics.root is not None and not self.ridge:
@@ -433,16 +462,20 @@ class Gaussian(SufficientLearner):
                 raise SpecError(f"initial_model.cov must be a positive definite {dim} x {dim} matrix")
             if not self._diagonal_only(dim):
                 return GaussianModel(mean, factor=np.linalg.cholesky(cov)[None])
-            return GaussianModel(mean, scale=np.sqrt(np.diag(cov))[None])
+            return self._known(GaussianModel(mean, scale=np.sqrt(np.diag(cov))[None]))
         var = np.broadcast_to(np.asarray(values.get("var", 1.0), dtype=np.float64), (dim,))
         if not (var > 0).all():
             raise SpecError("initial_model.var must be above zero")
         if self._diagonal_only(dim):
-            return GaussianModel(mean, scale=np.sqrt(var)[None])
+            return self._known(GaussianModel(mean, scale=np.sqrt(var)[None]))
         return GaussianModel(mean, factor=np.diag(np.sqrt(var))[None])
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> GaussianModel:
-        return GaussianModel(arrays["mean"], arrays.get("factor"), arrays.get("scale"))
+        return self._known(GaussianModel(arrays["mean"], arrays.get("factor"), arrays.get("scale")))
+
+    def _known(self, model: GaussianModel) -> GaussianModel:
+        """The model as one whose covariance is known, where this learner's are."""
+        return GaussianMeanModel(*model._parts()) if self.covariance == "known" else model
 
 
 def _chi(key: Key, freedom: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -81,6 +81,13 @@ class OneParameterModel(Model):
         assert isinstance(towards, OneParameterModel)
         return type(self)((1 - gain) * self.mean + gain * towards.mean)
 
+    def sufficient(self, x: np.ndarray) -> np.ndarray:
+        """(R, n, d): the records themselves."""
+        return np.asarray(x, dtype=np.float64).reshape(*x.shape[:2], self.dim)
+
+    def moments_of_sufficient(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.mean, self.variances
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"mean": np.ascontiguousarray(self.mean)}
 
@@ -101,6 +108,9 @@ class OneParameterLearner(SufficientLearner):
     @abstractmethod
     def accepts(self, x: np.ndarray) -> bool:
         """Whether all entries of x (finite) lie in the domain."""
+
+    def sufficient_size(self, dim: int) -> int:
+        return dim
 
     def summarize(self, batch: Batch) -> MeanStatistics:
         x = np.asarray(batch.x, dtype=np.float64).reshape(*batch.x.shape[:2], -1)

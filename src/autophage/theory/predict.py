@@ -90,6 +90,7 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
         real_fixed=not source.unlimited and not spec.bootstrap,
         agents=len(spec.agents),
         curation=bool(agent.curation) or agent.treatment is not None,
+        curations=() if agent.treatment is not None else tuple(spec.to_dict()["agents"][name]["curation"]),
     )
 
 

@@ -12,6 +12,7 @@ from autophage.parts import Prediction
 from autophage.theory import (
     predict_any,
     predict_contaminated,
+    predict_curated,
     predict_distance,
     predict_gaussian,
     predict_limits,
@@ -52,15 +53,21 @@ PREDICTORS: list[Predictor] = [
 ]
 """Every predictor, in the order in which their predictions are shown."""
 
+CURATED: list[Predictor] = [predict_curated.filtered]
+"""Those that know curations: they alone are asked about a curated loop, and read `setting.curations`."""
+
 
 def predict(setting: Setting) -> list[Prediction]:
-    """All predictions for one agent's loop; none when agents feed each other or samples are curated, which no
-    theorem here covers.
+    """All predictions for one agent's loop; none when agents feed each other or models are treated, which no
+    theorem here covers. Of a loop whose samples are curated only the predictors in `CURATED` speak.
 
     >>> s = Setting(generations=3, workflow_kind="replace", sizes=[20, 20, 20])
     >>> [p.values.round(4).tolist() for p in predict(s) if p.metric == "variance" and p.quantity == "mean"]
     [[0.95, 0.9025, 0.8574]]
     """
-    if setting.agents > 1 or setting.curation:
+    if setting.agents > 1:
         return []
+    setting = predict_curated.uncurated(setting) or setting
+    if setting.curation:
+        return [prediction for predictor in CURATED for prediction in predictor(setting)]
     return [prediction for predictor in PREDICTORS for prediction in predictor(setting)]

@@ -74,6 +74,10 @@ class Setting:
     """All replicates share one finite real set, whose own moments (ddof 0) `data` holds."""
     agents: int = 1
     curation: bool = False
+    """Samples are curated, or models treated: no theorem about the plain loop applies."""
+    curations: tuple[Mapping[str, Any], ...] = ()
+    """The curations as plain values, each with its `kind`, for predictors that know them; empty also where models are
+    treated."""
 
     def __post_init__(self) -> None:
         sizes = np.asarray(self.sizes, dtype=np.float64)
