@@ -10,6 +10,7 @@ from autophage import registry
 from autophage.errors import SpecError, UserError
 from autophage.parts import Model
 from autophage.piles import planned_fresh
+from autophage.schedules import as_power
 from autophage.spec import Spec
 from autophage.workflows import takes_parts
 
@@ -23,10 +24,11 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
         _learner(spec, agent, where)
         _interventions(spec, agent, where)
         warnings += agent.workflow.check(spec.generations, real[name])
-        _sizes(spec, agent, real[name], where)
         _weights(spec, agent, real[name], where)
+        _sizes(spec, agent, real[name], where)
         _fresh(spec, agent, real[name], where)
         _statistics(spec, name, agent, real[name], where)
+        warnings += _total_collapse(spec, name, agent, where)
     batched = {bool(getattr(a.learner, "batched", False)) for a in agents.values()}
     if len(batched) > 1:
         names = {n: registry.kind_of("learner", a.learner) for n, a in agents.items()}
@@ -80,8 +82,6 @@ def _interventions(spec: Spec, agent: Any, where: str) -> None:
         agent.treatment.check(agent.learner, agent.workflow)
 
 
-def _weighted(kind: str) -> bool:
-    try:
 def _weights(spec: Spec, agent: Any, real: int, where: str) -> None:
     """A workflow that weighs its rows is refused with a learner that would pass over the weights."""
     if getattr(agent.learner, "weighted", False):
@@ -99,9 +99,30 @@ def _no_weights(agent: Any, giver: str) -> str:
     )
 
 
+def _weighted(kind: str) -> bool:
+    try:
         return bool(getattr(registry.find("learner", kind), "weighted", False))
     except UserError:  # one that is not installed will not do either
         return False
+
+
+def _total_collapse(spec: Spec, name: str, agent: Any, where: str) -> list[str]:
+    """A warning where the schedules of a loop with fresh real records end in total collapse."""
+    kind = registry.kind_of("workflow", agent.workflow)
+    law = as_power(agent.workflow.real_share) if kind == "fresh" else None
+    if law is None or (law[0] > 0 and law[1] >= 0):
+        return []
+    from autophage.theory.predict import setting_of
+    from autophage.theory.predict_contaminated import METRIC, regime
+
+    setting = setting_of(spec, name)
+    found = regime(setting)
+    if found is None or found.name != "collapses":
+        return []
+    return [
+        f"{where}workflow fresh: {found.row}; the limit is total collapse, {METRIC[setting.learner_kind]} "
+        f"{found.level:.5g}"
+    ]
 
 
 def _full_rank(spec: Spec) -> None:
