@@ -28,7 +28,7 @@ def test_b1_to_b6_in_closed_form(contamination, rounds, plain, best):
     assert erm.optimal_variance(rounds, contamination) == pytest.approx(best, abs=6e-6)
 
 
-@pytest.mark.parametrize("contamination", [0.3, 0.5, 0.95])
+@pytest.mark.parametrize("contamination", [0.3, 0.95])
 def test_b8_closed_form_is_the_recursion_up_to_a_million(contamination):
     gains = 1 / np.arange(1, 10**6 + 1)
     course = erm.variance_course(10**6, contamination)

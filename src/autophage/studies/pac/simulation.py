@@ -55,9 +55,10 @@ class PacCourse:
         """(T,)."""
         return self.internal.mean(axis=0)
 
-    def late_risk(self, first: int) -> float:
-        """The mean published risk of round `first` and all after it."""
-        return float(self.risk[:, first - 1 :].mean())
+    @property
+    def late_risk(self) -> float:
+        """The mean published risk of the last quarter of the rounds."""
+        return float(self.risk[:, -max(self.risk.shape[1] // 4, 1) :].mean())
 
 
 def simulate(
@@ -93,7 +94,7 @@ def simulate(
     taught: PacLearner = LEARNERS[learner]() if isinstance(learner, str) else learner
     published = internal = domain.start(replicates)
     memory: Any = None
-    risk, own = np.empty((2, replicates, rounds))
+    risk, own = np.empty((2, rounds, replicates))
     for t, size in enumerate(sizes, 1):
         if size:
             here = key / "round" / t
@@ -102,8 +103,9 @@ def simulate(
             published, internal, memory = taught.learn(
                 memory, published, seen, domain=domain, round=t, key=here / "learner"
             )
-        risk[:, t - 1], own[:, t - 1] = domain.risk(published), domain.risk(internal)
-    return PacCourse(risk, own, (NO_INFORMATION,) if a == 1 and rounds > 1 else ())
+        risk[t - 1] = domain.risk(published)
+        own[t - 1] = risk[t - 1] if internal is published else domain.risk(internal)
+    return PacCourse(risk.T, own.T, (NO_INFORMATION,) if a == 1 and rounds > 1 else ())
 
 
 def _sizes(n: Any, rounds: int) -> np.ndarray:

@@ -110,16 +110,29 @@ class Thresholds:
 def _best(pile: np.ndarray, near: np.ndarray) -> np.ndarray:
     """(R,) thresholds with the fewest wrong labels, of several the nearest to `near`.
 
-    Cell j holds the thresholds in (x_{j-1}, x_j]; stepping over a 1 adds a mistake, over a 0 mends one.
+    Cell j holds the thresholds in (x_{j-1}, x_j]; stepping over a 1 adds a mistake, over a 0 mends one. So the best cell is
+    not before the first 1, nor beyond the one behind the last 0, and only what lies between is searched.
     """
-    rows, N = np.arange(len(pile)), pile.shape[1]
-    x = pile.view(np.float64)
-    mistakes = np.zeros((len(pile), N + 1), dtype=np.int32)
-    np.cumsum((pile & np.uint64(1)).astype(np.int32) * 2 - 1, axis=1, out=mistakes[:, 1:])
+    N = pile.shape[1]
+    ones = (pile & np.uint64(1)).astype(bool)
+    first, last = int(ones.argmax(axis=1).min()), N - int((~ones[:, ::-1]).argmax(axis=1).min())
+    x, cells = pile.view(np.float64), np.arange(last - first + 1)
+    mistakes = np.zeros((len(pile), len(cells)), dtype=np.int32)
+    np.cumsum(ones[:, first:last] * np.int8(2) - np.int8(1), axis=1, dtype=np.int32, out=mistakes[:, 1:])
     least = mistakes == mistakes.min(axis=1, keepdims=True)
-    place, cells = (x < near[:, None]).sum(axis=1), np.arange(N + 1)  # the cell that `near` lies in
-    left = np.where(least & (cells <= place[:, None]), cells, -1).max(axis=1)
-    right = np.where(least & (cells >= place[:, None]), cells, N + 1).min(axis=1)
-    below = np.where(left < 0, -np.inf, x[rows, np.clip(left, 0, N - 1)])
-    over = np.where(right > N, np.inf, np.nextafter(x[rows, np.clip(right - 1, 0, N - 1)], 2.0))
-    return np.where(left == place, near, np.where(near - below <= over - near, below, over))
+    place = (x[:, first:last] < near[:, None]).sum(axis=1)[
+        :, None
+    ]  # the cell of `near`, or the end on its side
+    before, after = least & (cells <= place), least & (cells >= place)
+    left = _nearest(x, first + cells[-1] - before[:, ::-1].argmax(axis=1), near)
+    right = _nearest(x, first + after.argmax(axis=1), near)
+    left, right = (np.where(m.any(axis=1), t, np.inf) for m, t in ((before, left), (after, right)))
+    return np.where(np.abs(left - near) <= np.abs(right - near), left, right)
+
+
+def _nearest(x: np.ndarray, cell: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(R,) the threshold of a cell (x_{j-1}, x_j], j = cell (R,), that is nearest to `near`."""
+    rows, N = np.arange(len(x)), x.shape[1]
+    lower = np.where(cell > 0, np.nextafter(x[rows, np.maximum(cell - 1, 0)], 3.0), 0.0)
+    upper = np.where(cell < N, x[rows, np.minimum(cell, N - 1)], 3.0)
+    return np.minimum(np.maximum(near, lower), upper)
