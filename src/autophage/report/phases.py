@@ -180,10 +180,8 @@ def levels(field: np.ndarray, log: bool) -> list[float]:
         exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
         round_ones = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
         inside = [float(f"{v:.3g}") for v in round_ones if low * 1.02 < v < high / 1.02]
-        if len(inside) <= MOST_LEVELS:
-            return inside
-        picked = np.linspace(0, len(inside) - 1, MOST_LEVELS + 2)[1:-1].round().astype(int)
-        return [inside[i] for i in picked]
+        step = -(-len(inside) // MOST_LEVELS) or 1
+        return inside[max(0, (len(inside) - 1 - 2 * step) // 2) :: step][:MOST_LEVELS]
     raw = (high - low) / (MOST_LEVELS + 1)
     unit = 10.0 ** np.floor(np.log10(raw))
     step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)

@@ -266,7 +266,9 @@ class Grid:
                 tries.append(True)
             except UserError:
                 tries.append(False)
-        if tries != [False, True]:
+        if tries != [False, True] and not axis.key.endswith(
+            ".sample_size"
+        ):  # fractions of a size are rounded up
             return axis
         return dataclasses.replace(axis, values=tuple(dict.fromkeys(round(v) for v in axis.values)))
 

@@ -103,7 +103,10 @@ class Program:
 
     def __init__(self, family: Family, refused: Callable[[int, UserError], SpecError]) -> None:
         self.family = family
-        self.loop = Loop(family.spec)
+        try:
+            self.loop = Loop(family.spec)
+        except UserError as error:
+            raise refused(family.cells[0], error) from error
         self.name = family.agent
         self.lacks = lacks(self.loop)
         if self.lacks:

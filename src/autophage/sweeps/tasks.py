@@ -159,10 +159,13 @@ def _measured(grid: Grid) -> dict[str, Any]:
         return raw
     spec = grid.spec(0)
     kinds = [registry.kind_of("metric", m) for m in spec.metrics if not needs_records(m)]
-    if not kinds or not lacks(Loop(spec)):
-        return raw
     closed = {**raw, "metrics": kinds}
-    return closed if not lacks(Loop(Grid(closed, grid.axes).spec(0))) else raw
+    try:
+        if not kinds or not lacks(Loop(spec)) or lacks(Loop(Grid(closed, grid.axes).spec(0))):
+            return raw
+    except UserError as error:
+        raise grid.refusal(0, error) from error
+    return closed
 
 
 def _generations(at: Sequence[int], generations: int) -> tuple[int, ...]:
