@@ -21,6 +21,7 @@ def records(domain):
         "counts": lambda: draw.poisson(3.0, (N, 1)),
         "binary": lambda: draw.integers(0, 2, (N, 1)),
         "positive": lambda: draw.exponential(2.0, (N, 1)),
+        "pairs": lambda: draw.standard_normal((N, 4)),
     }[domain]()
     return Samples.of(x, label=draw.integers(0, 3, N))
 
@@ -36,13 +37,14 @@ SMALL = {
         "gaussian": {"dim": 2, "mean": [1, 2], "cov": [[2, 0.5], [0.5, 1]]},
         "categorical": {"zipf": {"symbols": 5, "exponent": 1}},
         "bigram": {"zipf": {"symbols": 4}, "contexts": 3},
+        "regression": {"dim": 3, "noise": 0.5},
         "bernoulli": {"probability": 0.3},
         "poisson": {"rate": 2},
         "exponential": {"mean": 2},
     },
     "workflow": {"window": {"size": 3}},
 }
-FILES = ("mnist", "table")
+FILES = ("mnist", "table", "regression_table")
 """Sources that read files of the user's: their own tests run the suite on files they write."""
 
 
@@ -97,6 +99,7 @@ def test_metrics_of_models(kind):
     """One generation of a learner that has what the metric reads: one finite row for each replicate, repeatable."""
     from autophage.runs.run import run
 
+    pairs = registry.find("metric", kind).domains == {"pairs"}
     symbols = registry.find("metric", kind).domains == {"symbols"} or kind in ("gini", "entropy", "support")
     spec = {
         "seed": 1,
@@ -104,8 +107,8 @@ def test_metrics_of_models(kind):
         "generations": 2,
         "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}}
         if symbols
-        else {"kind": "gaussian", "dim": 2},
-        "learner": "categorical" if symbols else "gaussian",
+        else {"kind": "regression" if pairs else "gaussian", "dim": 2},
+        "learner": "categorical" if symbols else "regression" if pairs else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
         "metrics": [kind],
     }

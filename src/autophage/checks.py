@@ -155,6 +155,9 @@ def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:
             f"generation 0 is fitted to {real} real records but {where}learner {kind} needs at least {smallest} "
             f"in {spec.data.dim} dimensions"
         )
+    sized = getattr(agent.learner, "check_size", None)
+    if sized is not None and spec.initial_model is None:
+        sized(real, spec.data.dim, 0)
     total = float(real)
     ends = [0.0, total]  # running total of batch sizes: batches a..b hold ends[b + 1] - ends[a]
     for t in range(1, spec.generations):
@@ -172,6 +175,8 @@ def _sizes(spec: Spec, agent: Any, real: int, where: str) -> None:
                 f"{where}workflow plans {n:g} records at t = {t} but learner {kind} needs at least {smallest} "
                 f"in {spec.data.dim} dimensions"
             )
+        if sized is not None:
+            sized(n, spec.data.dim, t)
         if plan.draw == "subsample" and n > total:
             raise SpecError(f"{where}workflow draws {n:g} records at t = {t} from a pile of {total:g}")
 
@@ -207,6 +212,10 @@ def _statistics(spec: Spec, name: str, agent: Any, real: int, where: str) -> Non
         reason = "curation works on records"
     elif any(takes_parts(agent.workflow.plan(t, real), real) for t in range(1, spec.generations)):
         reason = f"workflow {kind} takes part of a batch, which only records can give"
+    elif not all(
+        agent.learner.law_covers(agent.workflow.plan(t, real), real) for t in range(1, spec.generations)
+    ):
+        reason = f"the law of its refit does not cover the sizes that workflow {kind} asks for"
     elif any((f.from_ == name) != (f.to == name) for f in spec.feeds):
         reason = "agents feed each other records"
     else:

@@ -128,11 +128,14 @@ class Loop:
         if not self.batched:
             return "records"
         own = all(f.from_ == name and f.to == name for f in self.spec.feeds if name in (f.from_, f.to))
-        plans = (self.plan(name, t) for t in range(1, self.spec.generations))
+        plans = [self.plan(name, t) for t in range(1, self.spec.generations)]
         parts = any(takes_parts(plan, self.real[name]) for plan in plans if plan is not None)
         if not isinstance(learner, SufficientLearner) or agent.curation or parts or not own:
             return "records"
-        return "statistics" if learner.path != "samples" and learner.has_law else "samples"
+        covered = learner.has_law and all(
+            learner.law_covers(p, self.real[name]) for p in plans if p is not None
+        )
+        return "statistics" if learner.path != "samples" and covered else "samples"
 
     def blocks(self) -> list[Block]:
         """How the replicates are split: 1,024 together at theory scale, one by one at deep scale."""
@@ -157,7 +160,14 @@ class Loop:
             )
             if self.paths[name] == "records":
                 segmented = getattr(agent.learner, "segmented", False)
-                piles[name] = Records(data, agent.workflow, data.first(real_key), segmented=segmented)
+                relabelled = getattr(agent.learner, "relabels", False)
+                piles[name] = Records(
+                    data,
+                    agent.workflow,
+                    data.first(real_key),
+                    segmented=segmented,
+                    relabelled=relabelled,
+                )
                 continue
             piles[name] = self._summaries(name, data, real_key)
         return State(block, 0, {}, piles)
@@ -170,7 +180,7 @@ class Loop:
             return Summaries(data, agent.workflow, agent.learner, exact, law, real)
         records = data.first(key)
         real = agent.learner.summarize(records)
-        kept = records if self._compares_with_training else None
+        kept = records if self._compares_with_training or agent.learner.relabels else None
         return Summaries(data, agent.workflow, agent.learner, exact, law, real, records=kept)
 
     @property
@@ -207,6 +217,7 @@ class Loop:
         (name, agent), *others = self.agents.items()
         plain = not (others or self.spec.metrics or agent.treatment or agent.sampling.chosen())
         plain = plain and agent.learner.in_generation(1) is agent.learner
+        plain = plain and (self.paths[name] == "statistics" or not agent.learner.relabels)
         if not plain or self.paths[name] == "records" or self.spec.generations < 2:
             return False
         plan = self.plan(name, 1)

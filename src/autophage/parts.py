@@ -118,6 +118,8 @@ class Learner(ABC):
     """Uses the records' weights."""
     warm_starts: ClassVar[bool] = False
     """Can continue from the previous model (`start: previous`)."""
+    relabels: ClassVar[bool] = False
+    """Its models make new labels for generation 0's real records: their `sample` is given these."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors"})
     sampling_keys: ClassVar[frozenset[str]] = frozenset()
     """Which settings of the `sampling` block its models understand."""
@@ -138,6 +140,11 @@ class Learner(ABC):
         records say. Raises `SpecError` when it cannot run on them."""
         return self
 
+    def agreed(self, workflow: Any) -> tuple[Learner, Any]:
+        """This learner and its agent's workflow, what both of them say being settled: a size that only the learner
+        gives is the workflow's too. Raises `SpecError` where they contradict each other."""
+        return self, workflow
+
     def in_generation(self, generation: int) -> Learner:
         """This learner as one generation uses it: itself, unless a setting follows a schedule."""
         return self
@@ -145,6 +152,10 @@ class Learner(ABC):
     def smallest(self, dim: int) -> int:
         """The fewest records a fit needs; checked before a run starts."""
         return 1
+
+    def check_size(self, n: float, dim: int, generation: int) -> None:
+        """Raises `SpecError` where a generation cannot be fitted to n records; asked before a run starts."""
+        return None
 
     def sufficient_size(self, dim: int) -> int:
         """How many sufficient statistics its models expose of records of `dim` numbers (`Model.sufficient`); 0: none."""
@@ -203,6 +214,14 @@ class SufficientLearner(Learner):
         """The statistics of n new records that are really drawn. Override where that can be done without
         keeping them."""
         return self.summarize(model.sample(n, key=key))
+
+    def relabel(self, model: Model, n: int, key: Key, given: Batch) -> Any:
+        """As `resample`, of records that are new labels of the `given` ones (`relabels`)."""
+        return self.summarize(model.sample(n, key=key, given=given))  # type: ignore[arg-type]
+
+    def law_covers(self, plan: Any, real: int) -> bool:
+        """Whether the closed law of the refit covers what a plan asks for, generation 0 having had `real` records."""
+        return True
 
     def chain(
         self,

@@ -89,6 +89,8 @@ class Records:
     used: int = 0
     segmented: bool = False
     """Hand the learner a list of batches instead of one joined batch."""
+    relabelled: bool = False
+    """The models are given the real records, to make new labels for them."""
 
     def training_set(self, plan: Plan | None, key: Key) -> tuple[Any, Share]:
         """The records of a plan (None: generation 0's) and the share of them that are real."""
@@ -151,6 +153,8 @@ class Records:
 
     def sampled(self, model: Model, plan: Plan, key: Key) -> Any:
         """What the model gives for the next plan."""
+        if self.relabelled:
+            return model.sample(plan.new, key=key, given=self.real)
         return model.sample(plan.new, key=key)
 
     def grown(self, piece: Any, fresh: int = 0) -> Records:
@@ -216,7 +220,7 @@ class Summaries:
     used: int = 0
     newest: int = -1
     records: Batch | None = None
-    """The real records, kept where a metric compares with them."""
+    """The real records, kept where a metric compares with them, or where models label them again."""
 
     def training_set(self, plan: Plan | None, key: Key) -> tuple[Any, Share]:
         """The statistics of a plan (None: generation 0's) and the share of real records behind them."""
@@ -253,7 +257,8 @@ class Summaries:
                 reals = (key / "origin").generator().binomial(n, share, self.data.replicates)
                 return self._merged(model, n - reals, reals, key), reals / n
             mask = (key / "origin").generator().random((self.data.replicates, n)) < share
-            new = model.sample(n, key=key / "sample")
+            given = {"given": self.records} if self.learner.relabels else {}
+            new = model.sample(n, key=key / "sample", **given)  # type: ignore[arg-type]
             mixed = _choose(mask, self.data.fresh(n, self.used, key / "fresh"), new, self.newest + 1)
             return self.learner.summarize(mixed), mask.mean(axis=1)
         count = int(fresh.count or 0)
@@ -265,6 +270,9 @@ class Summaries:
     def _drawn(self, model: Model, n: Any, key: Key) -> Any:
         if self.exact:
             return self.learner.refit(model, n, key)
+        if self.learner.relabels:
+            assert self.records is not None
+            return self.learner.relabel(model, n, key / "sample", self.records)
         return self.learner.resample(model, n, key / "sample")
 
     def _merged(self, model: Model, new: Any, reals: Any, key: Key, weight: float | None = None) -> Any:

@@ -25,6 +25,18 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.data.bigram:BigramSource",
             "tokens in contexts: given rows, or Zipf's law permuted for each context",
         ),
+        "regression": (
+            "autophage.data.regression:RegressionSource",
+            "Gaussian inputs, labels linear in them up to noise",
+        ),
+        "regression_table": (
+            "autophage.data.regression_table:RegressionTableSource",
+            "a csv or parquet file, one numeric column of it the label",
+        ),
+        "labelled_digits": (
+            "autophage.data.labelled_digits:LabelledDigitsSource",
+            "handwritten digits with their class as ten zeros and ones",
+        ),
         "bernoulli": ("autophage.data.bernoulli:BernoulliSource", "zeros and ones"),
         "poisson": ("autophage.data.poisson:PoissonSource", "counts of a given rate"),
         "exponential": ("autophage.data.exponential:ExponentialSource", "waiting times of a given mean"),
@@ -53,6 +65,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "bernoulli": ("autophage.learners.bernoulli:Bernoulli", "a frequency; exact law of the refit"),
         "poisson": ("autophage.learners.poisson:Poisson", "a rate; exact law of the refit"),
         "exponential": ("autophage.learners.exponential:Exponential", "a mean; exact law of the refit"),
+        "regression": (
+            "autophage.learners.regression:Regression",
+            "ridge regression that labels its own inputs; exact law of the refit",
+        ),
         "kde": ("autophage.learners.kde:KDE", "a Gaussian kernel on every record"),
         "gaussian_mixture": (
             "autophage.learners.gaussian_mixture:GaussianMixture",
@@ -139,6 +155,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "half the summed differences of the fitted probabilities",
         ),
         "reward": ("autophage.metrics.reward:RewardMetric", "how much users like what the model makes"),
+        "excess_risk": (
+            "autophage.metrics.excess_risk:ExcessRisk",
+            "error of a regression on real inputs, without noise",
+        ),
         "real_share": ("autophage.metrics.real_share:RealShare", "real records in the training set"),
         "proposals": ("autophage.metrics.curation_cost:Proposals", "records drawn, rejected ones included"),
         "acceptance": ("autophage.metrics.curation_cost:Acceptance", "share of the proposals that was kept"),

@@ -27,6 +27,7 @@ import yaml
 
 from autophage import registry
 from autophage.errors import AutophageError, SpecError
+from autophage.metrics.defaults import default_metrics
 from autophage.parts import Sampling
 
 SCHEMA = 1
@@ -345,7 +346,7 @@ def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
             raise SpecError(f"unknown key '{where}{key}'{registry.nearest(str(key), _AGENT_KEYS)}")
     learner = body.get("learner")
     if learner is None:
-        learner = "categorical" if getattr(data, "domain", "") == "symbols" else "flow"
+        learner = {"symbols": "categorical", "pairs": "regression"}.get(getattr(data, "domain", ""), "flow")
     curation = body.get("curation") or ()
     if not isinstance(curation, list | tuple):
         curation = [curation]
@@ -356,9 +357,12 @@ def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
     fitted = part("learner", learner, f"{where}learner")
     if getattr(fitted, "symbols", 0) is None and getattr(data, "domain", "") == "symbols":
         fitted = dataclasses.replace(fitted, symbols=data.dim)
+    workflow = part("workflow", body.get("workflow", "replace"), f"{where}workflow")
+    if hasattr(fitted, "agreed"):
+        fitted, workflow = fitted.agreed(workflow)
     return AgentSpec(
         learner=fitted,
-        workflow=part("workflow", body.get("workflow", "replace"), f"{where}workflow"),
+        workflow=workflow,
         curation=tuple(part("curation", c, f"{where}curation[{i}]") for i, c in enumerate(curation)),
         treatment=None if treatment is None else part("treatment", treatment, f"{where}treatment"),
         sampling=sampling,
@@ -564,31 +568,3 @@ def _value(value: Any) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-
-
-def default_metrics(data: Any, learners: Sequence[Any]) -> list[Any]:
-    """What is measured when nothing is asked for: what the data and every learner can answer."""
-    batched = all(getattr(learner, "batched", False) for learner in learners)
-    truth = getattr(data, "truth", None) is not None
-    density = all(getattr(learner, "has_log_prob", False) for learner in learners)
-    domain = getattr(data, "domain", "vectors")
-    if domain == "symbols":
-        return ["squared_error", "gini", "entropy", "support", "tail_coverage", "outside_support"]
-    if domain in ("counts", "binary", "positive"):
-        return ["squared_mean_error", "variance"] if truth else ["variance"]
-    if batched and truth:
-        closed = ["variance", "squared_mean_error", "log_det"]
-        return (
-            [*closed, "frechet_model"]
-            if hasattr(data.truth, "log_det")
-            else [*closed[:1], "held_out_log_likelihood"]
-        )
-    measured = [
-        "wasserstein",
-        "frechet",
-        "precision_recall",
-        "sample_variance",
-        "tail_coverage",
-        "outside_support",
-    ]
-    return ["held_out_log_likelihood", *measured] if density else measured

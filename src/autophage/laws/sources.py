@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autophage.data.pairs import outputs_of
 from autophage.keys import Key
 from autophage.laws.broken import holds
 
@@ -19,7 +20,9 @@ def source(part: Any) -> None:
     holds("the reference holds at least two records", len(reference) >= 2, part)
     holds("records are finite", bool(np.isfinite(reference.x.astype(np.float64)).all()), part)
     holds("real records have generation -1", bool((np.asarray(reference.generation) == -1).all()), part)
-    width = part.dim if part.domain != "symbols" else 1
+    width = 1 if part.domain == "symbols" else part.dim
+    if part.domain == "pairs":
+        width += outputs_of(part)
     holds("dim is the width of a record", int(np.prod(reference.x.shape[1:], dtype=int)) == width, part)
     if not part.unlimited:
         train = part.train()

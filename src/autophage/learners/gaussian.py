@@ -17,6 +17,7 @@ import numpy as np
 
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
+from autophage.learners.wishart import bartlett
 from autophage.parts import Model, Sampling, SufficientLearner
 from autophage.samples import Batch, Samples
 
@@ -326,25 +327,10 @@ class Gaussian(SufficientLearner):
             return GaussianStatistics(n, z, None, root)
         factor = model.factor if model.factor is not None else model.scale[:, :, None] * np.eye(d)
         mean = model.mean + np.einsum("rij,rj->ri", factor, z) / np.sqrt(safe).reshape(-1, 1)
-        root = factor @ self._bartlett(R, d, count, key)
+        root = factor @ bartlett(R, d, count - 1, key)
         if self._diagonal_only(d):
             return GaussianStatistics(n, mean, np.einsum("rij,rij->ri", root, root))
         return GaussianStatistics(n, mean, None, root)
-
-    @staticmethod
-    def _bartlett(R: int, d: int, count: np.ndarray, key: Key) -> np.ndarray:
-        """A (R, d, d), lower trapezoidal with A A' ~ Wishart(count - 1, I_d)."""
-        freedom = np.maximum(count.reshape(-1, 1) - 1 - np.arange(d), 0)  # (1 or R, d)
-        A = np.zeros((R, d, d))
-        A[:, range(d), range(d)] = np.sqrt(
-            2 * (key / "scatter").generator().standard_gamma(0.5 * freedom, (R, d))
-        )
-        rows, columns = np.tril_indices(d, -1)
-        below = (key / "below").generator().standard_normal((R, len(rows)))
-        if freedom.min() == 0:
-            below = below * (freedom > 0)[:, columns]
-        A[:, rows, columns] = below
-        return A
 
     def scaled(self, statistics: GaussianStatistics, factor: float) -> GaussianStatistics:
         count, mean, scatter, root = statistics

@@ -43,6 +43,7 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     """One agent's loop as plain numbers."""
     agent, source, G = spec.agents[name], spec.data, spec.generations
     workflow, learner = agent.workflow, agent.learner
+    labels = _known_labels(source, learner, G) if source.domain == "pairs" else {}
     available = None if source.unlimited else len(source.train())
     real = workflow.start_size(available)
     A, fresh, batches = share_matrix(workflow, G, real)
@@ -57,15 +58,17 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     # With fresh real records the rows of A leave room for them; a predictor that reads A wants rows that sum to one.
     whole = not fresh.any()
     bandwidth = getattr(learner, "bandwidth", None)
+    curations = _curations(spec, name)
     return Setting(
         generations=G,
         data_kind=registry.kind_of("data", source),
-        data=_known_law(source, real) | _known_rows(source, learner),
-        learner_kind=registry.kind_of("learner", learner),
+        data=labels or _known_law(source, real) | _known_rows(source, learner),
+        learner_kind=_family(learner),
         ddof=getattr(learner, "ddof", 0),
         covariance=getattr(learner, "covariance", "full"),
         known_variance=getattr(learner, "known_variance", None) or 1.0,
-        ridge=float(getattr(learner, "ridge", 0.0) or 0.0),
+        ridge=float(np.max(labels.get("ridges", getattr(learner, "ridge", 0.0) or 0.0))),
+        design=getattr(learner, "design", "fresh"),
         smoothing=float(getattr(learner, "smoothing", 0.0) or 0.0),
         start=getattr(learner, "start", "scratch"),
         bandwidth=bandwidth if isinstance(bandwidth, int | float) else None,
@@ -89,9 +92,33 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
         initial=spec.initial_model,
         real_fixed=not source.unlimited and not spec.bootstrap,
         agents=len(spec.agents),
-        curation=bool(agent.curation) or agent.treatment is not None,
-        curations=() if agent.treatment is not None else tuple(spec.to_dict()["agents"][name]["curation"]),
+        curation=bool(curations) or agent.treatment is not None,
+        curations=() if agent.treatment is not None else curations,
     )
+
+
+def _curations(spec: Spec, name: str) -> tuple[dict[str, Any], ...]:
+    """The curations of an agent as plain values, without those that change nothing."""
+    plain = spec.to_dict()["agents"][name]["curation"]
+    parts = spec.agents[name].curation
+    return tuple(said for said, part in zip(plain, parts, strict=True) if not getattr(part, "idle", False))
+
+
+def _family(learner: Any) -> str:
+    """The learner's kind; a kernel regression is no least squares, whose theorems are not about it."""
+    kind = registry.kind_of("learner", learner)
+    return kind if getattr(learner, "kernel", "linear") == "linear" else f"kernel_{kind}"
+
+
+def _known_labels(source: Any, learner: Any, generations: int) -> dict[str, Any]:
+    """What is known of a regression: `noise`, `spectrum` and `signal` of the data, and every generation's `ridges` and
+    `label_noises`, those of the labels it is fitted to."""
+    known: dict[str, Any] = {"noise": source.noise}
+    if hasattr(source, "directions"):
+        known["spectrum"], known["signal"] = source.directions
+    if hasattr(learner, "schedules"):
+        known["ridges"], known["label_noises"] = learner.bound_to(source).schedules(generations)
+    return known
 
 
 def _falling(law: tuple[float, float] | None) -> tuple[float, float] | None:

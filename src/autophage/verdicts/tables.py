@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("generation", "replicate", "agent", "metric", "value")
 SETTINGS = ("risk", "diversity", "trivial")
-RISKS = ("excess_risk", "squared_error", "frechet_model", "-log_likelihood")
+RISKS = ("excess_risk", "squared_error", "frechet_model", "held_out_error", "-log_likelihood")
 DISTANCES = ("frechet", "wasserstein", "sliced_wasserstein")
 DIVERSITIES = ("variance", "sample_variance", "gini", "entropy", "distinct", "vendi")
 
@@ -34,7 +34,7 @@ def from_table(
     """The course of one agent, from rows (generation, replicate, agent, metric, value).
 
     `settings` is the spec's `verdict` block. risk: a row's name, with a minus in front where higher is
-    better; by default excess_risk, squared_error, frechet_model, -log_likelihood, a frechet row,
+    better; by default excess_risk, squared_error, frechet_model, held_out_error, -log_likelihood, a frechet row,
     wasserstein or sliced_wasserstein, the first that was measured. diversity: a name or a list of names; by
     default what is there of variance, sample_variance, gini, entropy, distinct and vendi. trivial: the
     trivial baseline's risk. Rows whose name carries settings (`tail_coverage_5`) are found by the metric's
