@@ -11,6 +11,14 @@ import yaml
 GRID = ("--grid", "workflow.sample_size=10,20,40")
 
 
+@pytest.fixture
+def unpictured(monkeypatch):
+    """Without the picture, which takes most of the time."""
+    from autophage.report import phase_plots
+
+    monkeypatch.setattr(phase_plots, "picture", lambda diagrams, path: path)
+
+
 def test_a_sweep_writes_its_folder_and_says_what_came_out(autophage, spec):
     answer = autophage("sweep", spec, *GRID)
     assert answer.code == 0, answer.err
@@ -34,7 +42,7 @@ def test_the_folder_of_a_grid_is_that_of_a_larger_one():
     assert len(names) == 1 and digest(spec, axes_of({"a": [1]})) not in names
 
 
-def test_the_answer_as_json_is_alone_on_standard_output(autophage, spec):
+def test_the_answer_as_json_is_alone_on_standard_output(autophage, spec, unpictured):
     answer = autophage(
         "sweep", spec, *GRID, "--set", "replicates=30", "--out", "here", "--at", "0,3", "--json"
     )
@@ -62,7 +70,7 @@ def test_a_mistake_is_one_sentence_and_code_2(words, said, autophage, spec):
     assert answer.code == 2 and said in answer.err and answer.err.count("\n") == 1 and not answer.out
 
 
-def test_an_interruption_says_how_to_go_on(autophage, spec, monkeypatch):
+def test_an_interruption_says_how_to_go_on(autophage, spec, monkeypatch, unpictured):
     from autophage.sweeps import pools
 
     def interrupted(work, tasks, folder):

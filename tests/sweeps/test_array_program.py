@@ -12,7 +12,7 @@ from autophage.sweeps.program import Program
 from autophage.sweeps.sweep import sweep
 from autophage.sweeps.tasks import TIMED, Work
 
-R = 2000
+R = 1200
 
 GAUSSIAN = {
     "data": {"kind": "gaussian"},
@@ -122,7 +122,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "real data" else n for n in CASES]
+)
 def test_the_array_program_has_the_law_of_the_loop(name, alike):
     spec, grid = CASES[name]
     replicates = 100 if name in ("real data", "gaussian d = 10") else R
