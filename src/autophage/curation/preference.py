@@ -156,21 +156,23 @@ class Preference(Curation):
         """One of every K candidates in a row; what is left over at the end is not used."""
         K = int(self.choices)
         groups = len(pool) // K
-        liked = _scored(honest, pool)[:, : groups * K].reshape(-1, groups, K)
+        rows = _places(pool, groups * K, key / "groups")
+        liked = _in_groups(_scored(honest, pool), rows, K)
         values = liked
         if other is not None and self.malicious_share > 0:
             against = (key / "user").generator().random(liked.shape[:2]) < self.malicious_share
-            values = np.where(against[..., None], _grouped(other, pool, liked.shape), liked)
+            values = np.where(against[..., None], _in_groups(_scored(other, pool), rows, K), liked)
         logits, held = choice_logits(values, self.temperature)
         weight = _weights(pool)
         if weight is not None:  # an earlier curation's: zero drops a record
             with np.errstate(divide="ignore"):
-                logits = logits + np.log(weight[:, : groups * K]).reshape(logits.shape)
+                logits = logits + np.log(_in_groups(weight, rows, K))
             held &= (logits > -np.inf).any(axis=2)
         noise = (key / "choice").generator().standard_exponential(logits.shape)
         best = (logits - np.log(noise)).argmax(axis=2)  # Gumbel's trick
         reward = np.take_along_axis(liked, best[..., None], axis=2)[..., 0]
-        return Picked(best + K * np.arange(groups), held, np.isnan(values).sum(axis=2), reward)
+        place = rows[best + K * np.arange(groups)]
+        return Picked(place, held, np.isnan(values).sum(axis=2), reward)
 
     def _kept(
         self, pools: list[Any], rounds: list[Picked], wanted: int, before: Any, context: Curating
@@ -268,8 +270,15 @@ def _weights(records: Any) -> np.ndarray | None:
     return None if (weight == 1).all() else weight
 
 
-def _grouped(score: Score, pool: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return _scored(score, pool)[:, : shape[1] * shape[2]].reshape(shape)
+def _places(pool: Any, n: int, key: Key) -> np.ndarray:
+    """(n,) which candidates are grouped, K in a row. A stranger's sampler may sort its records (by component, say), and groups
+    must be of independent ones; the models of a block draw them in no order."""
+    return np.arange(n) if isinstance(pool, Batch) else key.generator().permutation(len(pool))[:n]
+
+
+def _in_groups(values: np.ndarray, rows: np.ndarray, K: int) -> np.ndarray:
+    """(R, n) as (R, groups, K)."""
+    return values[:, rows].reshape(len(values), -1, K)
 
 
 def _held(rounds: list[Picked]) -> int:

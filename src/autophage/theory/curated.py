@@ -23,7 +23,7 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.theory.arguments import positive, probabilities, unit_interval
 
-STEP = 0.15
+STEP = 0.2
 """Of the trapezium rule below, whose error is then beneath rounding,"""
 CHUNK = 256
 """and the rewards that are worked off at once."""
@@ -98,7 +98,7 @@ def selection(p: Any, reward: Any, choices: float) -> np.ndarray:
     logs = logs - top
     finite = logs[np.isfinite(logs)]
     # Below, the integrand falls like s; above, faster than exponentially as soon as s a > 1 for the least a.
-    u = np.arange(-45 - np.log(K) - max(finite.max(), 0.0), 5 - finite.min(), STEP)
+    u = np.arange(-38 - np.log(K) - max(finite.max(), 0.0), 4 - finite.min(), STEP)
     gone = np.zeros(len(u))  # 1 - phi
     phi = np.zeros(len(u))
     for low in range(0, len(logs), CHUNK):
