@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from autophage.errors import MissingExtra, RunError
+from autophage.errors import MissingExtra, RunError, UserError
 from autophage.sweeps.store import Store
 from autophage.sweeps.tasks import Columns, Work
 from autophage.worker import environment
@@ -63,14 +63,12 @@ def processes(store: Store, tasks: Sequence[Task], workers: int, runs: bool) -> 
                     raise RunError(
                         f"a worker of the sweep died ({_last(said, process)}); run it again to go on"
                     )
-                answer = json.loads(line)
-                if "refused" in answer:
-                    raise RunError(answer["refused"])
+                columns = _columns(json.loads(line))
                 if waiting:
                     _give(process, waiting.popleft())
                 else:
                     busy -= 1
-                yield answer["columns"]
+                yield columns
 
 
 def _give(process: subprocess.Popen[bytes], cells: Task) -> None:
@@ -78,6 +76,20 @@ def _give(process: subprocess.Popen[bytes], cells: Task) -> None:
     with contextlib.suppress(BrokenPipeError):  # a dead worker shows when it is listened to
         process.stdin.write(json.dumps(list(cells)).encode() + b"\n")
         process.stdin.flush()
+
+
+def answer(work: Work, cells: Task, folder: Path | None) -> dict[str, Any]:
+    """What another process says about a task: its columns, or a user's mistake in one sentence."""
+    try:
+        return {"columns": work.perform(cells, folder)}
+    except UserError as error:
+        return {"refused": str(error)}
+
+
+def _columns(answered: dict[str, Any]) -> Columns:
+    if "refused" in answered:
+        raise RunError(answered["refused"])
+    return answered["columns"]
 
 
 def _closed(pipe: IO[bytes]) -> None:
@@ -109,12 +121,12 @@ def ray_cluster(work: Work, tasks: Sequence[Task], folder: Path | None) -> Itera
     while pending:
         done, pending = ray.wait(pending, num_returns=1)
         for one in done:
-            yield ray.get(one)
+            yield _columns(ray.get(one))
 
 
 def on_node(sent: str, cells: list[int], folder: str | None) -> Any:
     """One task, on whichever machine it landed."""
-    return _unpacked(sent).perform(cells, None if folder is None else Path(folder))
+    return answer(_unpacked(sent), cells, None if folder is None else Path(folder))
 
 
 @lru_cache(maxsize=2)

@@ -35,19 +35,15 @@ def main(arguments: list[str]) -> None:
     os.dup2(2, 1)  # what a learner prints is no answer
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_heard, args=(tasks,), daemon=True).start()
-    from autophage.errors import UserError
+    from autophage.sweeps.pools import answer
     from autophage.sweeps.store import Store
 
     store = Store(Path(arguments[0]))
     work = store.work()
     keeps_runs = len(arguments) > 1
     while True:
-        cells = json.loads(tasks.get())
-        try:
-            answer = {"columns": work.perform(cells, store.path if keeps_runs else None)}
-        except UserError as error:
-            answer = {"refused": str(error)}  # type: ignore[dict-item]
-        print(json.dumps(answer), file=answers, flush=True)
+        said = answer(work, json.loads(tasks.get()), store.path if keeps_runs else None)
+        print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":
