@@ -16,6 +16,7 @@ from autophage.theory import (
     predict_distance,
     predict_gaussian,
     predict_limits,
+    predict_preferred,
     predict_regression,
     predict_symbols,
 )
@@ -53,7 +54,11 @@ PREDICTORS: list[Predictor] = [
 ]
 """Every predictor, in the order in which their predictions are shown."""
 
-CURATED: list[Predictor] = [predict_curated.filtered]
+CURATED: list[Predictor] = [
+    predict_curated.filtered,
+    predict_preferred.preferred,
+    predict_preferred.corrections,
+]
 """Those that know curations: they alone are asked about a curated loop, and read `setting.curations`."""
 
 
