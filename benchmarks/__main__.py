@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from benchmarks import loops, overhead, phase
+from benchmarks import contaminated, loops, overhead, phase
 from benchmarks.timing import machine
 
 
@@ -24,7 +24,13 @@ def main() -> None:
         "| loop (1,000 replicates x 100 generations, n = 100) | reference rep*gen/s | ours rep*gen/s | ratio | target | share of the limit | note |",
         "|---|---|---|---|---|---|---|",
     ]
-    for rows in (loops.gaussian_rows, loops.accumulate_rows, loops.categorical_rows, loops.kde_rows):
+    for rows in (
+        loops.gaussian_rows,
+        loops.accumulate_rows,
+        loops.categorical_rows,
+        contaminated.rows,
+        loops.kde_rows,
+    ):
         for row in rows():
             print(row.line(), flush=True)
             lines.append(row.line())

@@ -69,6 +69,16 @@ def categorical(rng: np.random.Generator, generations: int, n: int, p: np.ndarra
     return p
 
 
+def contaminated(
+    rng: np.random.Generator, generations: int, n: int, share: float, p: np.ndarray
+) -> np.ndarray:
+    """One replicate of a categorical loop whose training sets hold a share of new real records."""
+    q = rng.multinomial(n, p) / n
+    for _ in range(generations):
+        q = rng.multinomial(n, share * p + (1 - share) * q) / n
+    return q
+
+
 def kde(
     rng: np.random.Generator, generations: int, n: int, h: float, points: np.ndarray, keep: bool
 ) -> np.ndarray:
@@ -81,3 +91,17 @@ def kde(
         new = rng.choice(pile, n) + h * rng.normal(size=n)
         pile = np.concatenate([pile, new]) if keep else new
     return course
+
+
+def least_squares(rng: np.random.Generator, generations: int, n: int, d: int, keep: bool) -> np.ndarray:
+    """One replicate of least squares on its own labels: one design, labelled anew in every generation; with `keep` every
+    label set stays and the pile is refitted."""
+    x = rng.normal(size=(n, d))
+    w = np.zeros(d)
+    inputs, labels = [], []
+    for _ in range(generations):
+        inputs, labels = (inputs, labels) if keep else ([], [])
+        inputs.append(x)
+        labels.append(x @ w + rng.normal(size=n))
+        w = np.linalg.lstsq(np.concatenate(inputs), np.concatenate(labels), rcond=None)[0]
+    return w

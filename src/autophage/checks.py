@@ -107,10 +107,11 @@ def _weighted(kind: str) -> bool:
 
 
 def _total_collapse(spec: Spec, name: str, agent: Any, where: str) -> list[str]:
-    """A warning where the schedules of a loop with fresh real records end in total collapse."""
+    """A warning where a loop that asks for fresh real records gets none, for ever, and its size does not make up for
+    it. (Where the share only falls too fast, the verdict names the regime.)"""
     kind = registry.kind_of("workflow", agent.workflow)
     law = as_power(agent.workflow.real_share) if kind == "fresh" else None
-    if law is None or (law[0] > 0 and law[1] >= 0):
+    if law is None or law[0] != 0:
         return []
     from autophage.theory.predict import setting_of
     from autophage.theory.predict_contaminated import METRIC, regime

@@ -143,9 +143,8 @@ def test_a8_a_target_that_is_no_law_is_refused(probabilities):
             "squared_mean_error 6",
         ),
         (spec(0, 20, data={"kind": "bigram", "rows": [[0.5, 0.5]]}, learner="bigram"), "squared_error 0.5"),
-        (spec(power(1, -1), 20), "squared_error 0.87668"),
     ],
-    ids=["zero", "constant zero", "gaussian", "bigram", "dying out"],
+    ids=["zero", "constant zero", "gaussian", "bigram"],
 )
 def test_a8_a_loop_bound_for_total_collapse_runs_and_warns_with_v(keys, V):
     found = run({**keys, "replicates": 3, "generations": 4})
@@ -153,6 +152,6 @@ def test_a8_a_loop_bound_for_total_collapse_runs_and_warns_with_v(keys, V):
     assert [w for w in found.warnings if f"the limit is total collapse, {V}" in w] == found.warnings
 
 
-@pytest.mark.parametrize("keys", [spec(0.1, 20), spec(0, power(20, 2)), spec(power(1, -1), power(20, 1))])
+@pytest.mark.parametrize("keys", [spec(0.1, 20), spec(0, power(20, 2)), spec(power(1, -1), 20)])
 def test_a8_no_warning_where_the_limit_is_another(keys):
     assert Loop(**keys).warnings == []
