@@ -58,6 +58,11 @@ class AnchoredFilter(Curation):
         """Its name in messages."""
         return "".join("_" + c.lower() if c.isupper() else c for c in type(self).__name__).lstrip("_")
 
+    @property
+    def idle(self) -> bool:
+        """Without an anchor no pull is unbiased but none."""
+        return self.anchor is None
+
     @abstractmethod
     def response(self, delta: np.ndarray, law: Law) -> tuple[np.ndarray, np.ndarray]:
         """The pull (m,) and the share kept (m,) at errors (m,), see `certificate.Response`."""
@@ -93,8 +98,6 @@ class AnchoredFilter(Curation):
     def apply(self, samples: Any, *, context: Curating) -> Any:
         anchor = resolve(self.anchor, context)
         if anchor is None:
-            context.note("effective_size", len(samples))
-            context.note("certified_contraction", 0.0)
             return samples
         law = law_of(type(context.model), getattr(context.model, "dim", 0), self.anchor)
         found = self.refuse_unless_contractive(law)
@@ -140,9 +143,10 @@ class AcceptingFilter(AnchoredFilter):
 
         if self.keep == "weights":
             weight = chance(samples)
+            found = weighed(samples, weight, self.kind)
             context.note("acceptance", weight.mean(axis=1))
-            context.note("effective_size", effective_size(np.maximum(weight, np.finfo(float).tiny)))
-            return weighed(samples, weight, self.kind)
+            context.note("effective_size", effective_size(weight))
+            return found
 
         def judge(batch: Any, draw: int) -> np.ndarray:
             p = chance(batch)

@@ -47,17 +47,16 @@ def dropped(samples: Any, kept: np.ndarray) -> Any:
 def filled(samples: Any, judge: Judge, context: Curating, name: str) -> Any:
     """As many records as `samples` has, the first that `judge` accepts, out of these and as many more draws as it takes.
 
-    Counts the proposals that each replicate needed. Raises `FilterStarved`, naming the acceptance rate, when more than
-    50 proposals a record would be needed.
+    Counts the proposals that each replicate needed. Raises `SpecError` after another curation, of which further draws would
+    know nothing; `FilterStarved`, naming the acceptance rate, when more than 50 proposals a record would be needed.
     """
+    refuse_after_another(samples, context, name)
     n, batch = len(samples), samples
     before = context.proposals - n
     found, used = np.zeros(context.replicates, np.int64), np.zeros(context.replicates)
     taken = _Taken(samples, n)
     for draw in range(MOST):
         kept = judge(batch, draw)
-        if isinstance(batch, Batch) and batch.weight is not None:
-            kept = kept & (batch.weight > 0)
         rank = found[:, None] + np.cumsum(kept, axis=1)
         taken.add(batch, kept & (rank <= n), rank - 1)
         # A replicate that is done at its i-th proposal never looked at the rest.
@@ -94,8 +93,7 @@ class _Taken:
             replicates = samples.replicates
             self.x = np.empty((replicates, n, *samples.x.shape[2:]), samples.x.dtype)
             self.generation = np.empty((replicates, n), np.int32)
-            self.weight = np.ones((replicates, n))
-            self.agent, self.plain = samples.agent, True
+            self.agent = samples.agent
 
     def add(self, batch: Any, chosen: np.ndarray, place: np.ndarray) -> None:
         if not self.batched:
@@ -105,9 +103,6 @@ class _Taken:
         to = place[r, i]
         self.x[r, to] = batch.x[r, i]
         self.generation[r, to] = np.broadcast_to(batch.generation, chosen.shape)[r, i]
-        if batch.weight is not None:
-            self.weight[r, to] = batch.weight[r, i]
-            self.plain = False
 
     def whole(self) -> Any:
         if not self.batched:
@@ -115,7 +110,7 @@ class _Taken:
         first = self.generation[0, 0] if self.generation.size else 0
         one = (self.generation == first).all()
         generation = np.broadcast_to(first, self.generation.shape[1:]) if one else self.generation
-        return Batch(self.x, generation, self.agent, None if self.plain else self.weight)
+        return Batch(self.x, generation, self.agent)
 
 
 def refuse_dropping(learner: Learner, keep: str, name: str) -> None:
@@ -124,6 +119,16 @@ def refuse_dropping(learner: Learner, keep: str, name: str) -> None:
         raise SpecError(
             f"curation {name}: keep is `proposals`, which drops records by a weight of zero, and learner "
             f"{type(learner).__name__.lower()} takes no weights; write keep: n"
+        )
+
+
+def refuse_after_another(samples: Any, context: Curating, name: str) -> None:
+    """Raises `SpecError` where a curation before this one weighed samples, dropped some, or drew more."""
+    weighs = samples.weight is not None and bool((np.asarray(samples.weight) != 1).any())
+    if weighs or (context.proposals != len(samples)).any():
+        raise SpecError(
+            f"curation {name} with keep: n draws more records from the model, past the curation before it; write keep: "
+            "proposals, or put it first"
         )
 
 

@@ -67,7 +67,11 @@ class Tilt(AnchoredFilter):
             )
 
     def response(self, delta: np.ndarray, law: Law) -> tuple[np.ndarray, np.ndarray]:
-        return by_quadrature(lambda z, d: np.exp(-self.pull * d * z), accepts=False)(delta, law)  # type: ignore[operator]
+        def weight(z: np.ndarray, d: np.ndarray) -> np.ndarray:
+            log_weight = -np.multiply(self.pull, d * z)
+            return np.asarray(np.exp(log_weight - log_weight.max(axis=1, keepdims=True)))
+
+        return by_quadrature(weight, accepts=False)(delta, law)
 
     def certificate(self, law: Law) -> Certificate:
         """By quadrature for a number b; for a matrix the c that x'Px shows with P = sum_k (A')^k A^k, A = I - B, and normal

@@ -11,7 +11,7 @@ import numpy as np
 from autophage.curation.anchor import Anchor, lean, records
 from autophage.curation.anchored_filter import AnchoredFilter
 from autophage.curation.family import Law, Normal
-from autophage.curation.keeping import MOST, dropped, picked, refuse_dropping
+from autophage.curation.keeping import MOST, dropped, picked, refuse_after_another, refuse_dropping
 from autophage.errors import FilterStarved, SpecError
 from autophage.parts import Curating, Learner, Source
 from autophage.theory.filter_pulls import largest_pull
@@ -65,6 +65,7 @@ class Truncation(AnchoredFilter):
                 f"{self.kind} keeps {self.share:.2g} of its proposals, an acceptance rate that takes more than {MOST} for each "
                 "record kept"
             )
+        refuse_after_another(samples, context, self.kind)
         more = math.ceil(n / self.share) - n
         proposed = samples if not more else type(samples).join([samples, context.draw(more)])
         context.note("acceptance", n / (n + more))
@@ -75,6 +76,4 @@ class Truncation(AnchoredFilter):
         """(R, n) True for the `count` records farthest on the anchor's side; ties go to the earlier one."""
         z, delta = lean(context.model, records(samples), anchor)
         far = np.where(delta == 0, 0.0, np.where(delta < 0, -z, z))
-        if getattr(samples, "replicates", 0) and samples.weight is not None:
-            far = np.where(samples.weight > 0, far, np.inf)
         return np.argsort(np.argsort(far, axis=1, kind="stable"), axis=1) < count

@@ -8,9 +8,10 @@ at the first law that does not hold. The project runs the same suites on its own
 """
 
 from autophage.laws.broken import Broken, holds
+from autophage.laws.curations import curation
 from autophage.laws.learners import learner
 from autophage.laws.metrics import metric
 from autophage.laws.sources import source
 from autophage.laws.workflows import workflow
 
-__all__ = ["Broken", "holds", "learner", "metric", "source", "workflow"]
+__all__ = ["Broken", "curation", "holds", "learner", "metric", "source", "workflow"]

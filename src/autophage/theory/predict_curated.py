@@ -28,15 +28,6 @@ Map = Callable[[float], tuple[float, float]]
 those asked for over those kept; both in units of the records' own."""
 
 
-def uncurated(setting: Setting) -> Setting | None:
-    """The setting of the same loop without curation, where each of its curations says that it filters nothing (anchor:
-    null); otherwise None."""
-    said = setting.curations
-    if said and all("anchor" in c and c["anchor"] is None for c in said):
-        return replace(setting, curation=False, curations=())
-    return None
-
-
 def filtered(setting: Setting) -> list[Prediction]:
     """`squared_mean_error` of a filtered Gaussian mean under replace: course, limit, the floor that its knowledge sets, and
     the random walk it would be unfiltered. Only for one curation: tilt, logistic or interval_verifier; for truncation and

@@ -72,7 +72,6 @@ def predict(setting: Setting) -> list[Prediction]:
     """
     if setting.agents > 1:
         return []
-    setting = predict_curated.uncurated(setting) or setting
     if setting.curation:
         return [prediction for predictor in CURATED for prediction in predictor(setting)]
     return [prediction for predictor in PREDICTORS for prediction in predictor(setting)]
