@@ -211,14 +211,14 @@ def plan(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a sweep.")],
     out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html.")] = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also write the figures as PNG, SVG and PDF.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the page of a run."""
+    """Write the page of a run or of a sweep."""
     from autophage.commands import reading
 
     reading.report(folder, out, figures, as_json)

@@ -27,6 +27,10 @@ def test_a_sweep_writes_its_folder_and_says_what_came_out(autophage, spec):
         "sweep.yaml", "manifest.json", "parts", "cells.parquet", "report.html", "phase.png",
     }  # fmt: skip
     assert folder.name.startswith("small-") and str(folder) in answer.out and "variance" in answer.out
+    assert (
+        autophage("report", folder, "--out", "again.html").out == "again.html\n"
+        and Path("again.html").is_file()
+    )
     assert yaml.safe_load((folder / "sweep.yaml").read_text())["grid"] == {
         "workflow.sample_size": [10, 20, 40]
     }

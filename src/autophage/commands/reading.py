@@ -49,7 +49,12 @@ def _course(values: np.ndarray) -> str:
 
 
 def report(folder: Path, out: Path | None, figures: bool, as_json: bool) -> None:
-    page = load(folder).report(out, figures=figures)
+    if (folder / "sweep.yaml").is_file():
+        from autophage.sweeps.sweep import Sweep
+
+        page = Sweep.load(folder).report(out)
+    else:
+        page = load(folder).report(out, figures=figures)
     print(said({"report": str(page)}) if as_json else page)
 
 

@@ -134,7 +134,9 @@ def show(finished: Sweep, console: Console) -> None:
 
 def _where(finished: Sweep, cell: int) -> str:
     pairs = zip(finished.axes, finished.grid.values(cell), strict=True)
-    return "\n".join(f"{a.name} {v if isinstance(v, str) else literal(v)}" for a, v in pairs)
+    return "\n".join(
+        f"{a.name} {number(float(v)) if a.numbers is not None else literal(v)}" for a, v in pairs
+    )
 
 
 def _value(field: np.ndarray, theory: np.ndarray | None, cell: int) -> str:

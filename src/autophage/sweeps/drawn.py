@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MOST_FACETS = 6
 """Maps of one metric; a sweep over more keys shows the first ones."""
 MOST_STRANDS = 6
+TINY = 0.08
+"""A boundary that only touches a corner, as a share of the diagram, is none."""
 
 _SPREAD = re.compile(r"^(variance|standard_deviation|gini|support|entropy|sample_variance)")
 _RISK = re.compile(r"^(squared_error|squared_mean_error|frechet_model|excess_risk)")
@@ -141,13 +143,16 @@ def _map_lines(
     lines: list[Line] = []
     phase = boundary_of(metric)
     if phase is not None and cut["relative"] is not None:
-        pieces = contour(x, y, cut["relative"], phase[0], log=True)
+        pieces = tuple(
+            p for p in contour(x, y, cut["relative"], phase[0], log=True) if _reach(x, y, p) > TINY
+        )
         lines += [Line("boundary", phase[1], pieces)] if pieces else []
     if not lines and cut["theory"] is not None:
         log = spans_decades(cut["value"])
+        word = "theory" if metric == TIMED or swept.theory.exact(metric) else "theory, asymptotic"
         for level in levels(cut["theory"], log and spans_decades(cut["theory"])):
             pieces = contour(x, y, cut["theory"], level, log)
-            lines += [Line("level", f"theory: {level:g}", pieces)] if pieces else []
+            lines += [Line("level", f"{word}: {level:g}", pieces)] if pieces else []
     for threshold in swept.theory.thresholds:
         if threshold.axis not in axes:
             continue
@@ -169,6 +174,11 @@ def _map_lines(
                 )
             )
     return tuple(lines)
+
+
+def _reach(x: Side, y: Side, piece: np.ndarray) -> float:
+    """How far a piece of a line goes, as a share of the diagram."""
+    return max(float(np.ptp(s.warped(piece[:, k])) / np.ptp(s.warped(s.edges))) for k, s in enumerate((x, y)))
 
 
 def _threshold_name(side: str | None, value: float) -> str:

@@ -90,13 +90,14 @@ def findings(swept: Sweep) -> list[str]:
             predicted = int((field < TENTH).sum())
             sentence += f"; theory says {predicted:,}" if count or predicted else ", as theory says"
         said_so.append(sentence + ".")
-    agreed = [(m, found) for m in swept.metrics if m != TIMED and (found := swept.agreement(m)) is not None]
+    exact = [m for m in swept.metrics if m != TIMED and swept.theory.exact(m)]
+    agreed = [(m, found) for m in exact if (found := swept.agreement(m)) is not None]
     if agreed:
         parts = ", ".join(f"{m.replace('_', ' ')} {100 * share:.0f} %" for m, (share, _) in agreed)
         cells = max(n for _, (_, n) in agreed)
         said_so.append(
-            f"Theory's value lies in the 95 % interval of the measured mean in this share of the {cells:,} cells asked "
-            f"about: {parts}."
+            f"Theory's exact value lies in the 95 % interval of the measured mean in this share of the {cells:,} cells asked "
+            f"about: {parts} (95 % by chance, less where few replicates carry the mean)."
         )
     return said_so
 

@@ -71,6 +71,16 @@ class Theory:
                 found[cell] = course[t] if t < len(course) else np.nan
         return None if np.isnan(found).all() else found.reshape(self.grid.shape)
 
+    def exact(self, metric: str) -> bool:
+        """Whether theory's mean of a metric is exact wherever it is known, not an approximation."""
+        drawn = [
+            p.status
+            for ps in self.predictions.values()
+            for p in ps
+            if p.metric == metric and p.quantity == "mean" and p.status in _DRAWN
+        ]
+        return bool(drawn) and set(drawn) == {"exact"}
+
     @staticmethod
     def _time(predictions: Sequence[Prediction], statistic: str) -> float:
         for metric in SPREADS:
