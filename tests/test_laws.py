@@ -94,6 +94,11 @@ def test_metrics_of_samples(kind):
         laws.metric(metric, real, generated, key=KEY)
 
 
+FILTER = {"kind": "logistic", "anchor": "real", "keep": "weights"}
+CURATED = ("proposals", "acceptance", "effective_size", "certified_contraction")
+"""Metrics of what curation notes: there are rows where something is curated."""
+
+
 @pytest.mark.parametrize("kind", [k for k in registry.kinds("metric") if k not in SAMPLE_METRICS])
 def test_metrics_of_models(kind):
     """One generation of a learner that has what the metric reads: one finite row for each replicate, repeatable."""
@@ -111,6 +116,7 @@ def test_metrics_of_models(kind):
         "learner": "categorical" if symbols else "regression" if pairs else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
         "metrics": [kind],
+        "curation": [FILTER] if kind in CURATED else [],
     }
     table = run(spec).metrics
     assert len(table) and table["value"].is_finite().all()

@@ -491,7 +491,20 @@ def test_b8_a_linear_pull_outside_0_2_is_refused(pull):
         (lambda: IntervalVerifier(centre=0.0, radius=0.0), "curation.radius"),
         (lambda: IntervalVerifier(centre=float("inf"), radius=1.0), "curation.centre"),
     ],
-    ids="matrix shape region0 region region_nan anchor slope slope_nan share share_nan radius centre".split(),
+    ids=[
+        "matrix",
+        "shape",
+        "region0",
+        "region",
+        "region_nan",
+        "anchor",
+        "slope",
+        "slope_nan",
+        "share",
+        "share_nan",
+        "radius",
+        "centre",
+    ],
 )
 def test_settings_that_cannot_be_right_are_refused(build, words):
     with pytest.raises(SpecError, match=words):

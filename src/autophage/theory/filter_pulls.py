@@ -6,6 +6,7 @@ filter keeps, in units of sigma: the refitted mean is m + sigma pull, up to nois
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,16 @@ def logistic_pull(lam: Any) -> np.ndarray:
     [-0.04988, -0.41324, -0.78519]
     """
     lam = np.asarray(lam, dtype=np.float64)
+    z, mass = _half_line()
+    return -(np.tanh(lam[..., None] * z / 2) * mass).sum(axis=-1)
+
+
+@cache
+def _half_line() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes z on (0, 10) and the masses of 2 z phi(z) dz at them."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     z = 5 * (nodes + 1)
-    mass = 10 * weights * z * density(z)
-    return -(np.tanh(lam[..., None] * z / 2) * mass).sum(axis=-1)
+    return z, 10 * weights * z * density(z)
 
 
 def largest_pull(share: Any) -> np.ndarray:
