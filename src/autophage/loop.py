@@ -105,6 +105,12 @@ class Loop:
             for name, a in self.agents.items()
             for t in range(1, self.spec.generations)
         }
+        # Agents that get new real records some time: for them even a point mass is no end.
+        self._renewed = {
+            name
+            for (name, _), plan in self._plans.items()
+            if any(row.origin == "fresh" and row.count and row.share != 0 for row in plan.rows)
+        }
         for name, a in self.agents.items():
             for curation in a.curation:
                 self.warnings += curation.notes(a.learner, self.source) if hasattr(curation, "notes") else []
@@ -364,7 +370,7 @@ class Loop:
     def _absorbed(self, state: State, models: Mapping[str, Model]) -> Mapping[str, np.ndarray]:
         result = dict(state.absorbed)
         for name, model in models.items():
-            stuck = model.absorbed()
+            stuck = None if name in self._renewed else model.absorbed()
             if stuck is not None and stuck.any():
                 before = result.get(name, np.full(state.block.replicates, -1))
                 result[name] = np.where((before < 0) & stuck, state.generation, before)

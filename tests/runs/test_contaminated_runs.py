@@ -89,6 +89,18 @@ def test_a_measurement_that_contradicts_the_theory_is_called_so():
     assert found.measured.agrees is False and "which the measurement contradicts" in found.sentence()
 
 
+@pytest.mark.parametrize("counts", ["mixture", "exact"])
+def test_a_point_mass_is_no_end_where_new_real_records_come_in(counts):
+    """With two records a generation nearly every replicate is a single symbol now and then, and none stays one."""
+    keys = spec(0.5, 2, workflow={"counts": counts}, metrics=["support"], replicates=50)
+    found = run(keys)
+    table = found.metrics
+    alone = table.filter(table["value"] == 1)["replicate"].n_unique()
+    assert alone > 40 and found.absorbed == {} and found.verdict().status == "completed"
+    ended = run({**keys, "workflow": {**keys["workflow"], "real_share": 0.0}})
+    assert (ended.absorbed["main"] >= 0).mean() > 0.9
+
+
 def test_the_command_line_says_it(capsys):
     from rich.console import Console
 
