@@ -105,7 +105,7 @@ def crossing(keeps: Callable[[float], bool], low: float, high: float, finest: fl
             low = middle
             if high <= 1e-9:
                 break
-    return high
+    return float(high)
 
 
 def smallest_whole(keeps: Callable[[int], bool], least: int, most: int) -> int | None:
@@ -120,7 +120,7 @@ def smallest_whole(keeps: Callable[[int], bool], least: int, most: int) -> int |
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if keeps(middle) else (middle, high)
-    return high
+    return float(high)
 
 
 def simulated(spec: Spec, metric: str) -> Callable[[int, Key], np.ndarray]:

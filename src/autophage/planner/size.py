@@ -20,6 +20,7 @@ from autophage.planner.inversion import (
     with_workflow,
 )
 from autophage.planner.share import DEFAULT, MARGIN
+from autophage.registry import kind_of
 
 MOST = 10**9
 """Sizes beyond this are not looked for."""
@@ -118,8 +119,11 @@ def _least(planned: Any, metric: str | None) -> int:
     n = 1
     while n < MOST:
         try:
-            course(planned(n), metric)
-            return n
+            spec = planned(n)
+            course(spec, metric)
+            # Regressions on fewer rows than inputs err in another way, and less data can seem better there.
+            regression = kind_of("learner", next(iter(spec.agents.values())).learner) == "regression"
+            return max(n, spec.data.dim + 2) if regression else n
         except SpecError as refusal:
             n, last = 2 * n, refusal
     raise last
