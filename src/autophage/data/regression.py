@@ -97,13 +97,13 @@ class RegressionSource(UnlimitedSource):
                     f"data.signal is {self.signal}; as a length it must be zero or more, as weights a list"
                 )
         wide = max(given.values(), default=self.dim)
+        for key, width in given.items():
+            if width != wide:
+                raise SpecError(f"{key} is for {width} inputs but the records have {wide}; make them agree")
         object.__setattr__(self, "_given_dim", wide)
         for name in ("spectrum", "signal"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         rank = len(self.directions.eigenvalues)
-        for key, width in given.items():
-            if width != wide:
-                raise SpecError(f"{key} is for {width} inputs but the records have {wide}; make them agree")
         if self.dim not in (1, wide, rank):
             raise SpecError(
                 f"data.dim is {self.dim} but {next(iter(given))} is for {wide} inputs; make them agree"

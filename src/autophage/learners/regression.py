@@ -14,6 +14,7 @@ as B (d, T) and its T labels, whose least-norm fit is exact. Systems: Dohmatob, 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -25,36 +26,15 @@ from autophage.data.pairs import GaussianInputs, Inputs, inputs_of, outputs_of
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.learners import kernel_regression as kernels
-from autophage.learners.kernel_regression import Kernel, KernelModel, KernelStatistics, Spectrum
-from autophage.learners.regression_model import RegressionModel, times
+from autophage.learners.kernel_regression import Kernel, KernelModel, KernelStatistics
+from autophage.learners.regression_model import Design, RegressionModel, times
+from autophage.learners.regression_statistics import Memory, RegressionStatistics, merged, ridge_weights
 from autophage.learners.wishart import bartlett
 from autophage.parts import Model, Source, SufficientLearner, require_finite
 from autophage.samples import Batch
 from autophage.schedules import Schedule, Values, at
 from autophage.theory.regression_chain import Stage, best_ridge, check_threshold
 from autophage.theory.regression_spectra import Directions
-
-RANK = 1e-12
-"""Eigenvalues of a fixed design below this share of the largest are zero."""
-
-
-class RegressionStatistics(NamedTuple):
-    """count (scalar or (R,)); per record the mean of X'X, `gram` (R or 1, d, d), and of X'y, `moment` (R or 1, d); or,
-    of fewer records than inputs, a square root of X'X, `root` (R, d, m), and `labels` (R, m) with X'y = root labels."""
-
-    count: Any
-    gram: Any = None
-    moment: Any = None
-    root: Any = None
-    labels: Any = None
-
-    def dense(self) -> tuple[np.ndarray, np.ndarray]:
-        """`gram` and `moment`, from the root if need be."""
-        if self.root is None:
-            return self.gram, self.moment
-        count = np.asarray(self.count, dtype=np.float64).reshape(-1, 1)
-        gram = self.root @ np.swapaxes(self.root, 1, 2) / count[..., None]
-        return gram, times(self.root, self.labels) / count
 
 
 class Bound(NamedTuple):
@@ -64,59 +44,6 @@ class Bound(NamedTuple):
     inputs: Inputs
     noise: float
     law: Directions | None
-
-
-class Memory:
-    """What costs too much to compute in every generation, of one fixed design at a time. Found again by the identity of
-    the array it belongs to, so that it can never be of another one."""
-
-    def __init__(self) -> None:
-        self.records: Any = None
-        self.inputs: Any = None
-        self.gram: Any = None
-        self.decomposed: Any = None
-        self.values: Any = None
-        self.vectors: Any = None
-        self.root: Any = None
-        self.inverse: tuple[float, Any] = (np.nan, None)
-        self.centres: Any = None
-        self.spectrum: Any = None
-        self.ridges: list[float] = []
-
-    def design(self, records: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs (R or 1, n, d) among records, and X'X/n."""
-        if self.records is not records:
-            self.records = records
-            self.inputs = np.asarray(records, dtype=np.float64)[..., :dim]
-            self.gram = np.swapaxes(self.inputs, 1, 2) @ self.inputs / self.inputs.shape[1]
-        return self.inputs, self.gram
-
-    def _decompose(self, gram: np.ndarray) -> None:
-        if self.decomposed is not gram:
-            self.decomposed = gram
-            values, self.vectors = np.linalg.eigh(gram)
-            self.values = np.where(values > RANK * values[:, -1:], values, 0.0)
-            self.root, self.inverse = self.vectors * np.sqrt(self.values)[:, None], (np.nan, None)
-
-    def root_of(self, gram: np.ndarray) -> np.ndarray:
-        """F with F F' = gram."""
-        self._decompose(gram)
-        return self.root
-
-    def inverse_of(self, gram: np.ndarray, ridge: float) -> np.ndarray:
-        """(gram + ridge I)^-1, without ridge the pseudo-inverse."""
-        self._decompose(gram)
-        if self.inverse[0] != ridge:
-            lifted = self.values + ridge
-            shares = np.where(lifted > 0, 1 / np.where(lifted > 0, lifted, 1.0), 0.0)
-            self.inverse = ridge, (self.vectors * shares[:, None]) @ np.swapaxes(self.vectors, 1, 2)
-        return self.inverse[1]
-
-    def spectrum_of(self, kernel: Kernel, centres: np.ndarray) -> Spectrum:
-        """The decomposition of the kernel's matrix of these inputs."""
-        if self.centres is not centres:
-            self.centres, self.spectrum = centres, Spectrum.of(kernel, centres)
-        return self.spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,24 +227,26 @@ class Regression(SufficientLearner):
 
     def summarize(self, batch: Batch) -> Any:
         dim = self._dim(batch.x)
-        if self.design == "fixed" or self.kernel != "linear":
-            x, gram = self.memory.design(batch.x, dim)
-        else:
-            x, gram = np.asarray(batch.x, dtype=np.float64)[..., :dim], None
         y = np.asarray(batch.x, dtype=np.float64)[..., dim:]
         weight = batch.weight
-        n = x.shape[1]
         if self.kernel != "linear":
-            return KernelStatistics(n if weight is None else weight.sum(axis=1), x, y, weight)
+            x = self.memory.inputs(batch.x, dim) if self.design == "fixed" else _inputs_among(batch.x, dim)
+            count: Any = x.shape[1] if weight is None else weight.sum(axis=1)
+            return KernelStatistics(count, x, y, weight)
         if weight is not None:
-            count = weight.sum(axis=1)
+            x, count = _inputs_among(batch.x, dim), weight.sum(axis=1)
             share = weight / np.where(count > 0, count, 1.0)[:, None]
             heavy = np.swapaxes(x * share[..., None], 1, 2)
             return RegressionStatistics(count, heavy @ x, (heavy @ y)[..., 0])
-        if gram is None and n < dim:
-            return RegressionStatistics(n, root=np.swapaxes(x, 1, 2), labels=y[..., 0])
-        across = np.swapaxes(x, 1, 2)
-        return RegressionStatistics(n, across @ x / n if gram is None else gram, (across @ y)[..., 0] / n)
+        if self.design == "fixed":
+            design, x = self.memory.design_among(batch.x, dim), self.memory.inputs(batch.x, dim)
+            moment = (np.swapaxes(x, 1, 2) @ y)[..., 0] / x.shape[1]
+            return RegressionStatistics(x.shape[1], design.gram, units=design.units_of_moment(moment))
+        x = _inputs_among(batch.x, dim)
+        n, across = x.shape[1], np.swapaxes(x, 1, 2)
+        if n < dim:
+            return RegressionStatistics(n, root=across, labels=y[..., 0])
+        return RegressionStatistics(n, across @ x / n, (across @ y)[..., 0] / n)
 
     def _dim(self, x: np.ndarray) -> int:
         bound: Bound | None = self._bound  # type: ignore[attr-defined]
@@ -326,33 +255,13 @@ class Regression(SufficientLearner):
     def merge(self, statistics: Sequence[Any]) -> Any:
         if len(statistics) == 1:
             return statistics[0]
-        if isinstance(statistics[0], KernelStatistics):
-            return kernels.merged(statistics)
-        total = sum(np.asarray(s.count) for s in statistics)
-        roots = [s.root for s in statistics]
-        if all(r is not None for r in roots) and sum(r.shape[2] for r in roots) < roots[0].shape[1]:
-            R = max(len(r) for r in roots)
-            root, labels = (
-                np.concatenate([np.broadcast_to(a, (R, *a.shape[1:])) for a in parts], axis=-1)
-                for parts in (roots, [s.labels for s in statistics])
-            )
-            return RegressionStatistics(total, root=root, labels=labels)
-        dense = [s.dense() for s in statistics]
-        safe = np.where(total > 0, total, 1.0)
-        shares = [np.asarray(s.count / safe).reshape(-1, 1) for s in statistics]
-        moment: Any = sum(a * m for a, (_, m) in zip(shares, dense, strict=True))
-        gram: Any = dense[0][0]
-        if not all(g is gram or np.array_equal(g, gram) for g, _ in dense):
-            gram = sum(a[..., None] * g for a, (g, _) in zip(shares, dense, strict=True))
-        return RegressionStatistics(total, gram, moment)
+        of_kernels = isinstance(statistics[0], KernelStatistics)
+        return kernels.merged(statistics) if of_kernels else merged(statistics)
 
     def scaled(self, statistics: Any, factor: float) -> Any:
         if isinstance(statistics, KernelStatistics):
             return statistics._replace(count=statistics.count * factor, weight=statistics.weights() * factor)
-        if statistics.root is not None:
-            gram, moment = statistics.dense()
-            statistics = RegressionStatistics(statistics.count, gram, moment)
-        return statistics._replace(count=statistics.count * factor)
+        return RegressionStatistics(statistics.count * factor, *statistics.dense())
 
     def estimate(self, statistics: Any, *, start: Model | None = None) -> Model:
         if not np.asarray(statistics.count).min() > 0:
@@ -361,31 +270,26 @@ class Regression(SufficientLearner):
         noise = self._noise_at(1)
         if isinstance(statistics, KernelStatistics):
             return self._kernel_model(statistics, ridge, noise)
-        weights = require_finite(self._weights(statistics, ridge), "a regression's weights")
-        gram = statistics.gram if self.design == "fixed" else None
-        return RegressionModel(weights, noise=noise, inputs=self._inputs(weights.shape[1]), gram=gram)
+        inputs = self._inputs(self._width(statistics))
+        if self.design == "fresh":
+            if np.isinf(ridge):
+                weights = np.zeros_like(statistics.dense()[1])
+            else:
+                weights = ridge_weights(statistics, ridge)
+            return RegressionModel(
+                require_finite(weights, "a regression's weights"), noise=noise, inputs=inputs
+            )
+        design = self.memory.design(statistics.gram)
+        units = (
+            statistics.units if statistics.units is not None else design.units_of_moment(statistics.moment)
+        )
+        units = np.zeros_like(units) if np.isinf(ridge) else design.shrunk(units, ridge)
+        return RegressionModel(
+            noise=noise, inputs=inputs, design=design, units=require_finite(units, "a regression's weights")
+        )
 
-    def _weights(self, statistics: RegressionStatistics, ridge: float) -> np.ndarray:
-        count, gram, moment, root, labels = statistics
-        if np.isinf(ridge):
-            like = moment if root is None else root[..., 0]
-            return np.zeros(like.shape)
-        if root is not None:
-            inner = np.swapaxes(root, 1, 2) @ root
-            corner = np.arange(inner.shape[1])
-            inner[:, corner, corner] += ridge * np.reshape(count, (-1, 1))
-            return times(root, np.linalg.solve(inner, labels[..., None])[..., 0])
-        if self.design == "fixed":
-            return times(self.memory.inverse_of(gram, ridge), moment)
-        corner = np.arange(gram.shape[1])
-        lifted = gram
-        if ridge:
-            lifted = gram.copy()
-            lifted[:, corner, corner] += ridge
-        try:
-            return np.linalg.solve(lifted, moment[..., None])[..., 0]
-        except np.linalg.LinAlgError:  # weights of zero may leave fewer records than inputs
-            return times(np.linalg.pinv(lifted, hermitian=True), moment)
+    def _width(self, statistics: RegressionStatistics) -> int:
+        return (statistics.gram if statistics.root is None else statistics.root).shape[1]
 
     def _inputs(self, dim: int) -> Inputs:
         bound: Bound | None = self._bound  # type: ignore[attr-defined]
@@ -399,7 +303,7 @@ class Regression(SufficientLearner):
         x = statistics.inputs
         kernel = self._kernel(x.shape[2])
         if self.design == "fixed" and statistics.weight is None:
-            found = self.memory.spectrum_of(kernel, x).solve(statistics.labels, ridge * x.shape[1])
+            found = self.memory.spectrum(kernel, x).solve(statistics.labels, ridge * x.shape[1])
         else:
             found = kernels.coefficients(kernel, statistics, ridge)
         found = require_finite(found, "a kernel regression's coefficients")
@@ -410,37 +314,65 @@ class Regression(SufficientLearner):
         w, sigma = model.weights, model.noise
         R, d = w.shape
         count = np.asarray(n)
-        if self.design == "fixed" and model.gram is not None:
-            z = (key / "noise").generator().standard_normal((R, d))
-            z *= sigma / np.sqrt(n)
-            moment = times(model.gram, w)
-            moment += times(self.memory.root_of(model.gram), z)
-            return RegressionStatistics(n, model.gram, moment)
+        if self.design == "fixed" and model.design is not None:
+            return self._relabelled(model, model.design, int(n), key)
         assert isinstance(model.inputs, GaussianInputs)
         root = bartlett(R, d, count, key) * model.inputs.root[:, None]
-        few = self.design == "fresh" and count.ndim == 0 and count < d
-        if few:
+        if self.design == "fixed":
+            gram = root @ np.swapaxes(root, 1, 2) / n
+            return self._relabelled(model, self.memory.design(gram), int(n), key)
+        if count.ndim == 0 and count < d:
             root = np.ascontiguousarray(root[..., : int(count)])
         labels = (key / "noise").generator().standard_normal((R, root.shape[2]))
         labels *= sigma
         labels += times(np.swapaxes(root, 1, 2), w)
         found = RegressionStatistics(n, root=root, labels=labels)
-        if few:
-            return found
-        return RegressionStatistics(n, *found._replace(count=np.maximum(count, 1)).dense())
+        whole = count.ndim == 0 or count.min() >= d
+        return found if whole else RegressionStatistics(n, *found.dense())
+
+    def _relabelled(self, model: RegressionModel, design: Design, n: int, key: Key) -> RegressionStatistics:
+        """n new labels of a design."""
+        units = (key / "noise").generator().standard_normal((model.replicates, model.dim))
+        units *= model.noise / math.sqrt(n)
+        units += model.units_in(design)
+        return RegressionStatistics(n, design.gram, units=units)
+
+    def chain(
+        self,
+        model: Model,
+        counts: Sequence[int],
+        keys: Sequence[Key],
+        absorbed: np.ndarray,
+        first: int,
+        exact: bool = True,
+    ) -> tuple[Model, np.ndarray]:
+        assert isinstance(model, RegressionModel)
+        design, ridge = model.design, self.ridge
+        if not exact or design is None or not keys or not isinstance(ridge, int | float):
+            return super().chain(model, counts, keys, absorbed, first, exact)
+        # The same numbers as refit and estimate, without their statistics: the interpreter is what costs.
+        stream, units = keys[0].generator(), model.units
+        for n, key in zip(counts, keys, strict=True):
+            moved = (key / "noise").rewind(stream).standard_normal(units.shape)
+            moved *= model.noise / math.sqrt(n)
+            moved += units
+            units = design.shrunk(moved, ridge)
+        units = require_finite(units, "a regression's weights")
+        return RegressionModel(noise=model.noise, inputs=model.inputs, design=design, units=units), absorbed
 
     def relabel(self, model: Model, n: int, key: Key, given: Batch) -> Any:
         if n != len(given):
             return super().relabel(model, n, key, given)
         assert isinstance(model, RegressionModel | KernelModel)
-        x, gram = self.memory.design(given.x, self._dim(given.x))
+        x = self.memory.inputs(given.x, self._dim(given.x))
         if isinstance(model, KernelModel):
             return KernelStatistics(n, x, model.predict(x) + model.label_noise(n, key))
+        design = self.memory.design_among(given.x, self._dim(given.x))
         noise = (key / "noise").generator().standard_normal((model.replicates, n))
         noise *= model.noise / n
-        moment = times(gram, model.weights)
-        moment += times(np.swapaxes(x, 1, 2), noise)
-        return RegressionStatistics(n, gram, moment)
+        units = design.units_of_moment((np.swapaxes(x, 1, 2) @ noise[..., None])[..., 0])
+        units += model.units_in(design)
+        return RegressionStatistics(n, design.gram, units=units)
 
     def law(self, truth: Model | None) -> Model | None:
         return truth if isinstance(truth, RegressionModel) and self.kernel == "linear" else None
@@ -463,15 +395,22 @@ class Regression(SufficientLearner):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Model:
         noise = float(arrays["noise"])
-        if "centres" not in arrays:
+        if "units" in arrays:
+            units = arrays["units"]
+            inputs = self._inputs(units.shape[1])
+            return RegressionModel(noise=noise, inputs=inputs, design=Design(arrays["gram"]), units=units)
+        if "weights" in arrays:
             weights = arrays["weights"]
-            inputs = self._inputs(weights.shape[1])
-            return RegressionModel(weights, noise=noise, inputs=inputs, gram=arrays.get("gram"))
+            return RegressionModel(weights, noise=noise, inputs=self._inputs(weights.shape[1]))
         centres = arrays["centres"]
         d = centres.shape[2]
         return KernelModel(
             centres, arrays["coefficients"], kernel=self._kernel(d), noise=noise, inputs=self._inputs(d)
         )
+
+
+def _inputs_among(records: np.ndarray, dim: int) -> np.ndarray:
+    return np.asarray(records, dtype=np.float64)[..., :dim]
 
 
 def _named(schedule: Any) -> list[float]:
