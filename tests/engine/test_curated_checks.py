@@ -195,7 +195,7 @@ FADING = {"kind": "fading", "initial_size": 50, "sample_size": 25}
 def test_g5_gaussian_toy_with_fading_batches(course, close):
     means = []
     for strength, expected in ((0, 0.33), (0.1, 0.22), (0.3, 0.105), (1, 0.046), (5, 0.034)):
-        found = course(distance, [300], **toy(strength, FADING, 48))[300]
+        found = course(distance, [300], **toy(strength, FADING, 80))[300]
         close(found, expected, 0.25)
         means.append(found.mean())
     assert (np.diff(means) < 0).all()
@@ -205,7 +205,7 @@ def test_g5_gaussian_toy_with_fading_batches(course, close):
 @pytest.mark.parametrize(("strength", "expected"), [(0, 0.27), (5, 0.22)], ids=["g6-0", "g6-5"])
 def test_g6_gaussian_toy_on_the_latest_batch(course, close, strength, expected):
     latest = {"kind": "mix", "real": 50, "synthetic_ratio": 0.5}
-    close(course(distance, [300], **toy(strength, latest, 48))[300], expected, 0.25)
+    close(course(distance, [300], **toy(strength, latest, 80))[300], expected, 0.25)
 
 
 def test_a_quick_look_at_the_toy(course):

@@ -146,6 +146,20 @@ def gaussian_mean_limit(n: float, synthetic: float, strength: float) -> float:
     return ((1 - w) ** 2 / n + 2 * (1 - w) * c * B + w**2 / m) / (1 - c**2 - w**2 * g / m)
 
 
+def empirical_mean_limit(n: float, synthetic: float, strength: float) -> float:
+    """What the same loop settles at when the corrector draws from the n real records instead of the true law:
+
+        1/n + w^2 (1 - q/n)/m / (1 - c^2 - w^2 g/m),    q = gamma/(1+gamma).
+
+    Never below 1/n: such a corrector knows nothing that the real records do not say. Status: exact. Source: derived for autophage.
+
+    >>> round(empirical_mean_limit(20, 20, 0.5), 7), round(empirical_mean_limit(50, 25, 0), 7)
+    (0.0638715, 0.025)
+    """
+    n, m, w, c, g = _mean_loop(n, synthetic, strength)
+    return 1 / n + w**2 * (1 - replaced_share(strength) / n) / m / (1 - c**2 - w**2 * g / m)
+
+
 def _mean_loop(n: float, synthetic: float, strength: float) -> tuple[float, float, float, float, float]:
     """n, m, w, c and g."""
     n, m = positive(n, "n"), positive(synthetic, "the number of synthetic records")
