@@ -184,7 +184,7 @@ def test_every_row_of_the_table_against_the_recursion(p, c, b, n0, name, exponen
     found = classify_schedule(p, c, b, n0, spread=V)
     assert (found.name, found.exponent) == (name, pytest.approx(exponent))
     assert json.dumps(found.to_dict(), allow_nan=False) and found.sentence().endswith(".")
-    T = 100_000
+    T = 50_000
     risk = course(p, c, b, n0, T)
     slope = np.log2(risk[-1] / risk[T // 2])
     if name == "collapses":
@@ -272,7 +272,7 @@ def test_several_contexts_by_simulation(keeps):
     rows = np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
     pi, alpha, n = np.array([0.7, 0.25, 0.05]), [0.4, 0.1, 0.0, 0.6], [8, 6, 12, 5, 9]
     found = several_contexts(rows, pi, [0, *alpha], n, keeps_missing=keeps)
-    rng, R = np.random.default_rng(3), 60_000
+    rng, R = np.random.default_rng(3), 30_000
     uniform = np.full((R, 3, 3), 1 / 3)
     fitted = uniform
     for t, size in enumerate(n):
