@@ -120,7 +120,7 @@ def smallest_whole(keeps: Callable[[int], bool], least: int, most: int) -> int |
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if keeps(middle) else (middle, high)
-    return float(high)
+    return high
 
 
 def simulated(spec: Spec, metric: str) -> Callable[[int, Key], np.ndarray]:
