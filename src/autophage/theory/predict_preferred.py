@@ -38,13 +38,10 @@ def preferred(setting: Setting) -> list[Prediction]:
     found = []
     laws = _laws(setting, np.asarray(p, dtype=np.float64), reward, choices, users)
     if laws is not None:
-            for metric, values in (("reward", laws @ reward), ("exp_reward", laws @ np.exp(reward))):
+        words = "What users' choices make of it when the samples are many; for a metric of the same reward."
+        for metric, values in (("reward", laws @ reward), ("exp_reward", laws @ np.exp(reward))):
             if np.isfinite(values).all():
-                found.append(
-                    Prediction(
-                        metric, values, "asymptotic", words, FERBACH
-                    )
-                )
+                found.append(Prediction(metric, values, "asymptotic", words, FERBACH))
     if setting.workflow_kind == "mix" and setting.synthetic_ratio is not None and setting.initial is None:
         bound = curated.divergence_bound(choices, setting.synthetic_ratio)
         if bound.value is not None:
