@@ -31,7 +31,10 @@ from autophage.curation.keeping import dropped, effective_size, filled, weighed
 from autophage.errors import SpecError
 from autophage.parts import Curating, Curation, Learner, Source
 
-HAN2025 = "Han et al. (2025), contraction-conditioned filters for recursive training. arXiv 2512.00757"
+HAN2025 = (
+    "Z. Han, Y. Liang, R. Wang, Y. Luo, Y. Huang, X. Song, D. Wei (2025), Preventing Model Collapse via "
+    "Contraction-Conditioned Neural Filters. arXiv 2512.00757"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,25 @@ def train(
 ) -> Network:
     """A network trained for errors in [-reach, reach] of the standardised statistic `law`. The same key gives the same
     network."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # a network this small only waits for more of them, and sums must not depend on their number
+    try:
+        return _trained(law, contraction, reach, least_acceptance, largest_variance, steps, key)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(
+    law: Law,
+    contraction: float,
+    reach: float,
+    least_acceptance: float,
+    largest_variance: float | None,
+    steps: int,
+    key: Key,
+) -> Network:
     rng = (key / "draws").generator()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((key / "start").integer(62))

@@ -26,7 +26,8 @@ class IntervalVerifier(Curation):
     """
 
     citation: ClassVar[tuple[str, ...]] = (
-        "Yi et al. (2025), verifier-guided retraining on synthetic data. arXiv 2510.16657",
+        "B. Yi, Q. Liu, Y. Cheng, H. Xu (2025), Escaping Model Collapse via Synthetic Data Verification: Near-term "
+        "Improvements and Long-term Convergence. arXiv 2510.16657",
     )
     knows: ClassVar[str] = "a centre, and how far from it a record may lie"
 

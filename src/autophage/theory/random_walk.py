@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import stdtr, zeta
 
 from autophage.errors import SpecError
-from autophage.schedules import Constant, Power, Schedule, Values
+from autophage.schedules import Constant, Power, Scaling, Schedule, Values, size_at
 from autophage.theory import gaussian_replace
 from autophage.theory.arguments import at_least, positive, sizes_course
 
@@ -94,6 +94,17 @@ def stays_bounded(schedule: Schedule, kappa: float | None = None) -> bool:
     a list of values ends, so nothing is promised beyond it (False)."""
     grows = schedule.power.exponent if isinstance(schedule, Power) else 0.0
     return grows > smallest_exponent(kappa)
+
+
+def total_records(schedule: Schedule, refits: int) -> int:
+    """sum_{t<=refits} n_t, sizes rounded up: what a schedule costs, to be held against a filter's proposals.
+
+    Status: exact.
+
+    >>> total_records(50, 60), total_records(Power(power=Scaling(scale=50, exponent=1.5)), 60)
+    (3000, 569403)
+    """
+    return sum(size_at(schedule, t, "the schedule") for t in range(1, refits + 1))
 
 
 def superlinear(schedule: Schedule | Sequence[float] | np.ndarray) -> float:
