@@ -144,13 +144,13 @@ def test_samples_may_come_in_many_wrappings(wrapped: Any) -> None:
     x = blobs(20)
     data = Samples.of(x.reshape(20, 2, 1))
     drawn = Estimator(object=Answers(wrapped)).fit(data, key=Key(0)).sample(4, key=Key(1)).x
-    assert np.array_equal(drawn, x[:4].reshape(4, 2, 1))
+    assert np.array_equal(np.sort(drawn, axis=0), np.sort(x[:4].reshape(4, 2, 1), axis=0))
 
 
 def test_one_number_records_may_come_flat() -> None:
     learner = Estimator(object=Answers(lambda x, n: x[:n, 0]))
     model = learner.fit(Samples.of(np.arange(9.0)[:, None]), key=Key(0))
-    assert model.sample(3, key=Key(1)).x.tolist() == [[0.0], [1.0], [2.0]]
+    assert sorted(model.sample(3, key=Key(1)).x.tolist()) == [[0.0], [1.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -232,3 +232,13 @@ def test_objects_that_will_not_do_are_refused_at_once(given: Any, arguments: Any
 def test_a_foreign_object_has_no_warm_start() -> None:
     with pytest.raises(SpecError, match="always fits from scratch"):
         Estimator(object=Bootstrap, start="previous")
+
+
+def test_the_first_records_are_as_good_as_any() -> None:
+    """scikit-learn's mixture samples component by component; a workflow may take the first few records only."""
+    model = Estimator(object=GaussianMixture, arguments={"n_components": 2}).fit(
+        Samples.of(blobs()), key=Key(0)
+    )
+    right = [(model.sample(400, key=Key(seed)).x[:100, 0] > 0).mean() for seed in range(20)]
+    share = (model.fitted.means_[:, 0] > 0) @ model.fitted.weights_
+    assert abs(np.mean(right) - share) < 4 * np.sqrt(0.25 / 2000)

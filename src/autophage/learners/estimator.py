@@ -37,8 +37,9 @@ class EstimatorModel(Model):
         something else than n finite rows of its width."""
         sampler = _seeded(copy.copy(self.fitted), key / "own")  # so that the fitted object stays as it is
         extra = {"random_state": _seed(key)} if "random_state" in _parameters(sampler.sample) else {}
-        drawn = _called(sampler, "sample", key, n, **extra)
-        return Samples.of(self._rows(drawn, n))
+        rows = self._rows(_called(sampler, "sample", key, n, **extra), n)
+        # Some objects hand out their records component by component; whoever takes the first few must not see that.
+        return Samples.of(rows[(key / "order").generator().permutation(n)])
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """(n,) nats per record x (n, ...), by the object's `score_samples`."""
