@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from benchmarks import contaminated, loops, overhead, phase
+from benchmarks import contaminated, loops, overhead, phase, regression
 from benchmarks.timing import machine
 
 
@@ -30,6 +30,7 @@ def main() -> None:
         loops.categorical_rows,
         contaminated.rows,
         loops.kde_rows,
+        regression.rows,
     ):
         for row in rows():
             print(row.line(), flush=True)

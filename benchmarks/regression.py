@@ -11,7 +11,7 @@ from benchmarks.timing import Row, paired
 R, G, N, D = 500, 100, 100, 10
 
 
-def regression(path: str, workflow: str, design: str) -> dict:
+def spec(path: str, workflow: str, design: str) -> dict:
     return {
         "data": {"kind": "regression", "dim": D},
         "learner": {"kind": "regression", "path": path, "design": design},
@@ -31,10 +31,13 @@ def normals(count: int) -> tuple:
     return work, R * G // 10
 
 
-def regression_rows() -> list[Row]:
+def rows() -> list[Row]:
     rng = np.random.default_rng(0)
-    rows = []
-    for workflow, repeats, targets in (("replace", 20, ("200x", "18x")), ("accumulate", 2, ("1,000x", "100x"))):
+    found = []
+    for workflow, repeats, targets in (
+        ("replace", 20, ("200x", "18x")),
+        ("accumulate", 2, ("1,000x", "100x")),
+    ):
 
         def reference(workflow=workflow, repeats=repeats) -> None:
             for _ in range(repeats):
@@ -46,8 +49,8 @@ def regression_rows() -> list[Row]:
             ("fresh", "statistics", "report", D + D * (D + 1) // 2),
             ("fresh", "samples", "report", N * (D + 1)),
         ):
-            work, units = ours(replicates=R, **regression(path, workflow, design))
+            work, units = ours(replicates=R, **spec(path, workflow, design))
             times = paired((work, units), (reference, G * repeats), normals(count), rounds=5)
             name = f"least squares d={D}, {workflow}, {design} design, {path}"
-            rows.append(Row(name, times[0], times[1], target, times[2], "its normals"))
-    return rows
+            found.append(Row(name, times[0], times[1], target, times[2], "its normals"))
+    return found

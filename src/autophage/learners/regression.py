@@ -311,9 +311,7 @@ class Regression(SufficientLearner):
 
     def refit(self, model: Model, n: int | np.ndarray, key: Key) -> RegressionStatistics:
         assert isinstance(model, RegressionModel)
-        w, sigma = model.weights, model.noise
-        R, d = w.shape
-        count = np.asarray(n)
+        count, R, d = np.asarray(n), model.replicates, model.dim
         if self.design == "fixed" and model.design is not None:
             return self._relabelled(model, model.design, int(n), key)
         assert isinstance(model.inputs, GaussianInputs)
@@ -324,8 +322,8 @@ class Regression(SufficientLearner):
         if count.ndim == 0 and count < d:
             root = np.ascontiguousarray(root[..., : int(count)])
         labels = (key / "noise").generator().standard_normal((R, root.shape[2]))
-        labels *= sigma
-        labels += times(np.swapaxes(root, 1, 2), w)
+        labels *= model.noise
+        labels += times(np.swapaxes(root, 1, 2), model.weights)
         found = RegressionStatistics(n, root=root, labels=labels)
         whole = count.ndim == 0 or count.min() >= d
         return found if whole else RegressionStatistics(n, *found.dense())
