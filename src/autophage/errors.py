@@ -35,15 +35,11 @@ class FitFailed(AutophageError, RuntimeError):
 
 
 class FilterStarved(FitFailed):
-    """A filter or verifier left no record to fit."""
+    """A filter or verifier left too little: no record to fit, or fewer than were asked for after too many proposals."""
 
 
 class NotRealisable(FitFailed):
     """Labels that no hypothesis of the class agrees with, given to a learner that rests on their agreement."""
-
-
-class FilterStarved(FitFailed):
-    """A filter accepts so little that the records it is to keep would cost too many proposals."""
 
 
 class UnusableWeights(FitFailed, ValueError):

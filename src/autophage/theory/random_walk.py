@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import stdtr, zeta
 
 from autophage.errors import SpecError
-from autophage.schedules import Constant, Power, Scaling, Schedule, Values, size_at
+from autophage.schedules import Constant, Power, Schedule, Values, size_at
 from autophage.theory import gaussian_replace
 from autophage.theory.arguments import at_least, positive, sizes_course
 
@@ -101,6 +101,7 @@ def total_records(schedule: Schedule, refits: int) -> int:
 
     Status: exact.
 
+    >>> from autophage.schedules import Scaling
     >>> total_records(50, 60), total_records(Power(power=Scaling(scale=50, exponent=1.5)), 60)
     (3000, 569403)
     """
