@@ -159,7 +159,12 @@ class RegressionSource(UnlimitedSource):
             f"{dropped} of {self.dim + dropped} eigenvalues of data.spectrum are zero; these directions are left out",
         )
 
-    caption: ClassVar[str] = "across: what the label would be without noise; up: the label"
+    caption: ClassVar[str] = "Across: what the label would be without noise; up: the label."
+
+    @property
+    def trivial_risks(self) -> dict[str, float]:
+        """The risk of a model that always answers zero, by the metric's name; none where nothing is better."""
+        return {"excess_risk": self.directions.energy} if self.directions.energy else {}
 
     def seen(self, x: np.ndarray) -> np.ndarray:
         """Records (..., d + 1) as points (..., 2): the noise-free true label, and the label."""

@@ -25,6 +25,7 @@ class ExcessRisk(Metric):
     """
 
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
+    directions: ClassVar[dict[str, str]] = {"excess_risk": "lower", "held_out_error": "lower"}
     domains: ClassVar[frozenset[str]] = frozenset({"pairs"})
 
     def measure(self, view: View) -> list[Measurement]:

@@ -30,7 +30,7 @@ def judged(run: Run, agent: str | None = None) -> Profile:
             raise DataError("nothing was measured")
         course = from_table(
             run.metrics,
-            run.spec.verdict.model_dump(exclude_none=True),
+            _trivial(run) | run.spec.verdict.model_dump(exclude_none=True),
             agent=name,
             regime=regime,
             bounds=bound,
@@ -39,6 +39,14 @@ def judged(run: Run, agent: str | None = None) -> Profile:
         # Too little came out to be a course: everything stays open.
         course = Course(generations=np.arange(max(run.spec.generations, 3)), notes=(str(error),))
     return replace(judge(course, status=status(run, name)), regime=found)
+
+
+def _trivial(run: Run) -> dict[str, float]:
+    """The trivial baseline, where the data know it for the risk that is read: a model that always answers zero."""
+    known: dict[str, float] = getattr(run.spec.data, "trivial_risks", {})
+    measured = set(run.metrics["metric"].unique())
+    chosen = run.spec.verdict.risk or next((name for name in known if name in measured), None)
+    return {"trivial": known[chosen]} if chosen in known else {}
 
 
 def contaminated(run: Run, name: str) -> Contamination | None:

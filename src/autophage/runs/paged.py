@@ -153,6 +153,8 @@ def gallery(run: Run, agent: str) -> Gallery | None:
             [list(map(_cell, row)) for row in source.decode(real[:8]).rows()],
             columns=frames[0].columns,
         )
+    if hasattr(source, "seen"):
+        return Gallery("clouds", generations, source.seen(flat), source.seen(real), caption=source.caption)
     caption = ""
     if flat.shape[2] == 1:
         # One coordinate: spread the points over a second, so that a cloud shows the density.
@@ -198,7 +200,7 @@ def _facts(run: Run, arms: int) -> list[tuple[str, Any]]:
     spec, loop = run.spec, run.loop
     manifest = environment_of(loop)
     facts: list[tuple[str, Any]] = [
-        ("data", f"{registry.kind_of('data', spec.data)}, {loop.source.dim} numbers in a record"),
+        ("data", f"{registry.kind_of('data', spec.data)}, {_record(loop.source)}"),
         ("generations", f"0 to {spec.generations - 1}"),
         ("replicates", spec.replicates),
         ("real records of generation 0", ", ".join(f"{n:,}" for n in dict.fromkeys(loop.real.values()))),
@@ -210,6 +212,10 @@ def _facts(run: Run, arms: int) -> list[tuple[str, Any]]:
         ("machine", f"{manifest['hardware']['processor']}, {manifest['hardware']['cores']} cores"),
     ]
     return [*facts, ("autophage", __version__)]
+
+
+def _record(source: Any) -> str:
+    return f"{source.dim} {'inputs and their label' if source.domain == 'pairs' else 'numbers'} in a record"
 
 
 def _repeat(runs: Mapping[str, Run]) -> list[str]:

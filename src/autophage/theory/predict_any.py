@@ -23,7 +23,7 @@ _OWN_DATA = {
     "regression": "regression",
 }
 """Data that a learner's family contains: there its fits are well specified."""
-_SMOOTHERS = ("kde",)
+_SMOOTHERS = ("kde", "kernel_regression")
 """Learners whose error is not of the parametric kind."""
 
 
