@@ -17,13 +17,15 @@ from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.loop import Loop
 
-SHORT = 120
 HERE = KnownAnchor(mean=0.0)
+SHORT = NeuralFilter(anchor=HERE, steps=150)
+COUNTS = NeuralFilter(anchor=KnownAnchor(mean=4.0), steps=200)
+"""Trained once a process, by whichever test asks first."""
 
 
-def trained(law=None, steps=SHORT, seed=0, limit=None):
+def trained(steps, seed=0, limit=None):
     return train(
-        law or Normal(),
+        Normal(),
         contraction=0.36,
         reach=3.0,
         least_acceptance=0.3,
@@ -85,7 +87,7 @@ def stepped(part, **more):
 def test_poisson_counts_have_a_filter_and_a_certificate_of_their_own():
     """Exponential family: z is the standardised count, delta its mean's error, P the Fisher information."""
     law = PoissonAround(4.0)
-    network = trained(law, steps=200)
+    network = COUNTS.network(law)
     own = certify(by_quadrature(network.acceptance), law=law)
     assert own.law == "poisson" and own.contraction > 0.2 and abs(own.pull_at_zero) < 0.1
     assert own.acceptance[0] > 0.25
@@ -106,8 +108,7 @@ def test_a_filtered_poisson_loop_stays_where_an_unfiltered_one_dies(course_of):
         "initial_model": {"mean": 7.0},
         "replicates": 60,
     }
-    part = NeuralFilter(anchor=KnownAnchor(mean=4.0), steps=200)
-    filtered = course_of(part, **law)
+    filtered = course_of(COUNTS, **law)
     free = course_of(None, **law)
     assert ((filtered - 4) ** 2).mean() + 4 * ((filtered - 4) ** 2).std() / np.sqrt(60) < 0.5
     assert ((free - 4) ** 2).mean() > 4
@@ -134,9 +135,8 @@ def test_several_statistics_are_filtered_along_the_error(course_of):
         "initial_model": {"mean": [2.0, -1.0]},
         "replicates": 60,
     }
-    part = NeuralFilter(anchor=HERE, steps=200)
-    assert part.certificate(Normal()).contractive
-    filtered = course_of(part, **spec) ** 2
+    assert SHORT.certificate(Normal()).contractive
+    filtered = course_of(SHORT, **spec) ** 2
     assert filtered.mean() + 4 * filtered.std() / np.sqrt(60) < 0.1 < 40 / 100
 
 
@@ -149,7 +149,7 @@ def test_a_variance_limit_makes_kept_records_narrower():
         mean = (w * z).sum() / w.sum()
         return (w * (z - mean) ** 2).sum() / w.sum()
 
-    assert spread(trained(steps=200, limit=0.3)) < spread(trained(steps=200)) - 0.1
+    assert spread(trained(steps=150, limit=0.3)) < spread(SHORT.network(Normal())) - 0.1
 
 
 @pytest.mark.parametrize(
