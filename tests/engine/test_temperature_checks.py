@@ -51,3 +51,17 @@ def test_h3_the_pile_follows_the_mean_field_course(course, tau):
     # On its way to the degenerate end that the population reaches at t = 20,000.
     spread = [float(np.ptp(found[t].mean(axis=0))) for t in at]
     assert (np.diff(spread) > 0).all() if tau < 1 else (np.diff(spread) < 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tau", [0.7, 1.5])
+def test_h3_the_pile_degenerates_in_the_end(course, tau):
+    found = course(
+        lambda m: m.probabilities,
+        [19_999],
+        **spec({"kind": "accumulate", "sample_size": MANY}, tau, replicates=2),
+    )
+    if tau < 1:
+        assert (found[19_999][:, 0] > 0.99).all()
+    else:
+        assert np.abs(found[19_999] - 0.25).max() < 0.015
