@@ -254,10 +254,13 @@ def test_settings_that_cannot_be_are_refused(settings):
         Categorical(**settings)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
-def test_temperatures_must_be_above_zero(temperature):
-    with pytest.raises(SpecError, match="temperature"):
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_temperatures_must_be_above_zero_and_argmax_is_offered(temperature):
+    with pytest.raises(
+        ValueError, match=r"temperature is .*must be a finite number above zero \(argmax"
+    ) as refused:
         Sampling(temperature=temperature)
+    assert isinstance(refused.value, SpecError)
 
 
 def test_nothing_to_count_is_a_failed_fit():

@@ -9,6 +9,7 @@ ddof) needs no decomposition, costs the same for every n, and stays exact when n
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -50,6 +51,9 @@ class GaussianStatistics(NamedTuple):
 class GaussianModel(Model):
     """N(mean, Sigma) for R replicates: `mean` (R, d), and `factor` (R, d, d) with Sigma = factor factor', or,
     for a diagonal Sigma, `scale` (R, d) of standard deviations."""
+
+    clipped: Any = 0
+    """(R,) how many eigenvalues of the fitted covariance rounding had made negative; they are set to 0."""
 
     def __init__(
         self, mean: np.ndarray, factor: np.ndarray | None = None, scale: np.ndarray | None = None
@@ -379,9 +383,11 @@ class Gaussian(SufficientLearner):
             )
         if known.ndim == 2:
             return GaussianModel(mean, scale=np.sqrt(statistics.full() / wide + self.ridge))
-        return GaussianModel(
-            mean, factor=_root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1]))
-        )
+        factor, clipped = _root(statistics.full() / wide + self.ridge * np.eye(mean.shape[1]))
+        model = GaussianModel(mean, factor=factor)
+        if clipped is not None:
+            model.clipped = clipped
+        return model
 
     def chain(
         self,
@@ -472,12 +478,23 @@ def _chi(key: Key, freedom: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.sqrt(drawn, out=drawn)
 
 
-def _root(scatter: np.ndarray) -> np.ndarray:
-    """A lower-triangular square root; where rounding or rank spoils Cholesky, clipped eigenvalues instead."""
+def _root(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """A lower-triangular square root; where rounding or rank spoils Cholesky, of clipped eigenvalues. Then also (R,) how many of
+    them were negative."""
     try:
-        return np.linalg.cholesky(scatter)
+        return np.linalg.cholesky(scatter), None
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(scatter)
+        negative = (values < 0).sum(axis=1)
+        if negative.any():
+            # The same words every time, so that a course that has collapsed is told of once.
+            warnings.warn(
+                "rounding has made a fitted covariance indefinite; its negative eigenvalues are set to 0 and counted in "
+                "the model's `clipped`",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         half = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         lower = np.swapaxes(np.linalg.qr(np.swapaxes(half, 1, 2), mode="r"), 1, 2)
-        return lower * np.where(np.diagonal(lower, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None, :]
+        signs = np.where(np.diagonal(lower, axis1=1, axis2=2) < 0, -1.0, 1.0)
+        return lower * signs[:, None, :], negative
