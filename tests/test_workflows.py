@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autophage import laws
 from autophage.errors import SpecError
 from autophage.schedules import Power, Scaling, Values
+from autophage.spec import Spec
 from autophage.workflows import (
     Accumulate,
     AccumulateSubsample,
@@ -137,3 +138,13 @@ def test_refusals(make, said):
     with pytest.raises(SpecError, match=said) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_workflow_is_answered_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match="no workflow called 'discard'; known: replace, accumulate, .*fresh"
+    ) as caught:
+        Spec.of(seed=0, data="gaussian", learner="gaussian", workflow="discard")
+    assert isinstance(caught.value, SpecError)
+    with pytest.raises(SpecError, match="no workflow called 'acumulate'; did you mean 'accumulate'"):
+        Spec.of(seed=0, data="gaussian", learner="gaussian", workflow="acumulate")
