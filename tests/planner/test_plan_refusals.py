@@ -28,9 +28,9 @@ WORDS = {
         ("share", {"target": -1}, "must be above zero and finite"),
         ("share", {"target": float("nan")}, "must be above zero and finite"),
         ("share", {"target": 1e-6, "spec": WORDS}, "no real share keeps squared_error under 1e-06"),
-        ("share", {"target": 1, "spec": WORDS, "metric": "support"}, "theory predicts no support"),
+        ("share", {"target": 1, "spec": WORDS, "metric": "support"}, "a plan keeps a risk low, and support is none"),
         ("share", {"target": 1, "spec": WORDS, "data": "t.csv"}, "a plan takes a spec or data, not both"),
-        ("share", {"target": 1, "column": "a"}, "name columns of data, and no data was given"),
+        ("share", {"target": 1, "column": "a"}, "column can be given beside data only"),
         (
             "share",
             {
@@ -80,6 +80,61 @@ WORDS = {
         ("verifier", {"label_error": 1.2}, "label_error is 1.2; it must lie in [0, 1]"),
         ("verifier", {"label_error": 0.0}, "leave nothing to verify"),
         ("verifier", {"label_error": 0.2, "target": 0.7}, "must lie in (0, 0.5]"),
+        ("verifier", {"label_error": 0.2, "target": "2x"}, "the target is 2x; the wrong share"),
+        ("verifier", {"label_error": "many"}, "label_error is many; it must lie in [0, 1]"),
+        ("verifier", {"label_error": 0.2, "keep_correct": [1]}, "keep_correct is [1]"),
+        ("weight", {"real": "ten", "synthetic": 10}, "real is ten; it must be a whole number of at least 1"),
+        ("weight", {"real": 2.5, "synthetic": 10}, "real is 2.5; it must be a whole number"),
+        ("weight", {"real": float("nan"), "synthetic": 10}, "real is nan; it must be a whole number"),
+        ("weight", {"real": float("inf"), "synthetic": 10}, "real is inf; it must be a whole number"),
+        ("weight", {"real": 10**400, "synthetic": 10}, "it must be a whole number"),
+        ("weight", {"real": True, "synthetic": 10}, "real is True; it must be a whole number"),
+        ("weight", {"real": 10, "synthetic": 0}, "synthetic is 0; it must be a whole number of at least 1"),
+        ("detector", {"real_share": "a", "size": 10, "error": 0.1}, "real_share is a; it must lie in [0, 1]"),
+        ("detector", {"real_share": 0.1, "size": "b", "error": 0.1}, "size is b; it must be a whole number"),
+        (
+            "detector",
+            {"real_share": 0.1, "size": 9.5, "error": 0.1},
+            "size is 9.5; it must be a whole number",
+        ),
+        ("detector", {"real_share": 0.1, "size": 9, "error": "c"}, "error is c; it must lie in [0, 1]"),
+        ("detector", {"real_share": 0.1, "size": 9, "error": 0.1, "target": 0.01}, "not both"),
+        ("ratio", {"eps": "small"}, "eps is small; it must be a finite number of at least 0"),
+        ("schedule", {"target": 0.01, "synthetic_price": "low"}, "synthetic_price is low; it must lie in"),
+        (
+            "schedule",
+            {
+                "target": 0.01,
+                "synthetic_price": 0,
+                "spec": {**WORDS, "workflow": {"kind": "replace", "sample_size": 50}},
+            },
+            "costs nothing at a synthetic_price of 0",
+        ),
+        ("share", {"target": "2x", "metric": "variance"}, "a plan keeps a risk low, and variance is none"),
+        (
+            "share",
+            {
+                "target": "2x",
+                "spec": {**WORDS, "sampling": {"temperature": 0.8}, "treatment": {"kind": "gain"}},
+            },
+            "under workflow fresh with treatment and sampling; run the loop instead",
+        ),
+        (
+            "size",
+            {
+                "target": 0.009,
+                "spec": {
+                    **WORDS,
+                    "workflow": {
+                        "kind": "keep_real",
+                        "sample_size": 50,
+                        "initial_size": 50,
+                        "real_share": 0.1,
+                    },
+                },
+            },
+            "leave initial_size out, so that it grows with the size",
+        ),
         ("ridge", {"target": 0.1}, "it takes no target"),
         ("ridge", {"spec": WORDS}, "plan ridge"),
     ],
@@ -142,7 +197,11 @@ def test_a_plan_for_the_users_data(table):
     "given, said",
     [
         ({"column": "none"}, "none"),
-        ({"columns": ["a", "word"]}, "column 'word' is categorical among others"),
+        (
+            {"columns": ["a", "word"]},
+            r"column 'word' is categorical among others; .*\(column=word\).*\(columns=a\)$",
+        ),
+        ({"label": "z"}, "there is no column 'z' to take labels from; there are a, b, c, y, word, same"),
         ({"columns": ["a", "same"]}, "column 'same' is constant"),
         ({"column": "a", "label": "y"}, "name one column, or columns and a label, not both"),
     ],
@@ -178,3 +237,24 @@ def test_the_verb(tmp_path, capsys, monkeypatch):
             planning.plan("detector", None, 1, None, None, [], [given], False, None, None, False)
     with pytest.raises(SpecError, match="--set changes keys of a spec"):
         planning.plan("share", "2x", 1, None, None, ["a=1"], [], False, None, None, False)
+
+
+def test_the_table_says_how_many_records_there_are(table):
+    """Defaults of a question never stand in for what the user's table says."""
+    words = {"data": str(table), "column": "word"}
+    ratio = plan("ratio", target="1.2x", horizon=5, **words)
+    assert ratio.change["workflow"]["initial_size"] == 400
+    share = plan("share", target="2x", horizon=5, **words)
+    assert share.change["workflow"]["sample_size"] == 400 and "of 400 records)" in share.sentence
+    assert any("6 symbols, their law estimated from the table" in a for a in share.assumptions)
+    detector = plan("detector", horizon=5, real_share=0.3, size=100, error=0.1, **words)
+    assert detector.lines[1].values[0] < 1 / 100
+
+
+def test_an_answer_about_an_example_says_so(table):
+    (note,) = plan("share", target="2x", horizon=3).notes
+    assert note == (
+        "No spec and no data were given, so this is the answer for an example: data gaussian, learner gaussian, "
+        "workflow fresh (sample_size 1000)."
+    )
+    assert not plan("share", target="2x", horizon=3, spec=WORDS).notes

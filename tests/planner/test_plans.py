@@ -180,6 +180,57 @@ def test_the_spec_that_follows_the_plan_is_a_spec():
     assert course.values.max() == pytest.approx(0.011, rel=2e-3)
 
 
+def test_the_weights_change_is_a_whole_workflow():
+    """Laid over a spec, the plan's keys give the loop whose limit variance was promised: w* / n at n = 30, m = 90."""
+    from autophage import Spec, predict
+
+    answer = plan("weight", horizon=60, real=30, synthetic=90)
+    base = gaussian(learner={"covariance": "known"})
+    course = next(
+        p
+        for p in predict(Spec.of({**base, "generations": 61, **answer.change}))
+        if p.metric == "squared_mean_error" and p.quantity == "mean"
+    )
+    assert course.values[-1] == pytest.approx(answer.value / 30, rel=1e-4)
+
+
+def test_a_detector_for_a_target_is_said_as_one():
+    given = {"horizon": 18, "real_share": 0.15, "size": 250, "spec": symbols(kind="fresh", sample_size=250)}
+    answer = plan("detector", target=0.0025, **given)
+    assert answer.sentence.startswith("A detector may err in at most") and "under 0.0025" in answer.sentence
+    # The answer is tight: at its error the risk ends at the target.
+    assert answer.lines[0].values[-1] == pytest.approx(0.0025, rel=1e-3)
+    assert plan("detector", target=0.5, **given).sentence.startswith("No detector is needed")
+
+
+def test_a_schedule_that_hardly_trains_at_first_says_so():
+    spec = symbols(kind="fresh", real_share=0.5)
+    answer = plan("schedule", target=0.01, horizon=20, spec=spec)
+    idle = sum(n == 1 for n in answer.value)
+    assert idle >= 2 and any(f"The first {idle} generations" in note for note in answer.notes)
+    assert "Start with 1 record and grow to" in answer.sentence
+    assert "Take 1 record in every generation" in plan("schedule", target=1e6, horizon=3, spec=spec).sentence
+
+
+def test_no_signal_no_ridge():
+    """Where zero is the best answer there is nothing to set in the spec."""
+    answer = plan(
+        "ridge", horizon=2, spec=regression({"rows": 40}, {"dim": 5, "signal": 0.0}, kind="replace")
+    )
+    assert answer.value == np.inf and not answer.change and answer.trial is None
+
+
+def test_a_guarantee_does_not_deny_the_sharper_one():
+    answer = plan("ratio", horizon=5)
+    assert "no theorem" not in answer.sentence and len(answer.table) == 2
+
+
+def test_sizes_are_written_as_whole_numbers():
+    spec = symbols(kind="keep_real", sample_size=90, initial_size=90)
+    workflow = plan("share", target="1.7x", horizon=9, spec=spec).change["workflow"]
+    assert all(isinstance(workflow[k], int) for k in ("sample_size", "initial_size"))
+
+
 def test_a_plan_that_does_not_hold_is_not_confirmed():
     """The trial is no formality: a wrong prediction, a missed target and an idle margin are all told."""
     from dataclasses import replace

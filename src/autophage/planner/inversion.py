@@ -12,7 +12,7 @@ from autophage.keys import Key
 from autophage.loop import Loop
 from autophage.parts import Prediction
 from autophage.planner.parameters import from_table
-from autophage.registry import kind_of
+from autophage.registry import find, kind_of, kinds
 from autophage.spec import Spec, read
 from autophage.theory.predict import predict
 
@@ -34,10 +34,51 @@ def based_on(spec: Any, data: Any, default: Mapping[str, Any], **given: Any) -> 
     if data is not None:
         found, rows = from_table(data, **given)
         keys |= found
-        keys["workflow"] = {"sample_size": rows, "initial_size": rows, **dict(keys.get("workflow", {}))}
+        keys["workflow"] = {**keys["workflow"], "sample_size": rows, "initial_size": rows}
     elif given:
-        raise SpecError(f"{', '.join(given)} name columns of data, and no data was given")
+        raise SpecError(f"{' and '.join(given)} can be given beside data only; name the table")
     return keys
+
+
+def family(spec: Spec, data: Any) -> str:
+    """The assumption that the loop is the one that theory speaks about: which learner, which data."""
+    (agent,) = spec.agents.values()
+    what = (
+        "symbols" if spec.data.domain == "symbols" else "inputs" if spec.data.domain == "pairs" else "columns"
+    )
+    if spec.data.dim == 1:
+        what = what[:-1]
+    return (
+        f"the learner is `{kind_of('learner', agent.learner)}` and the data follow its family ({spec.data.dim:,} {what}"
+        + (")" if data is None else ", their law estimated from the table)")
+    )
+
+
+def example(spec: Any, data: Any, default: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note where the answer is about nobody's loop."""
+    if spec is not None or data is not None:
+        return ()
+    parts = ", ".join(f"{slot} {_plain(keys)}" for slot, keys in default.items())
+    return (f"No spec and no data were given, so this is the answer for an example: {parts}.",)
+
+
+def _plain(keys: Mapping[str, Any]) -> str:
+    more = ", ".join(
+        f"{name} {_plain(value)}" if isinstance(value, Mapping) else f"{name} {value}"
+        for name, value in keys.items()
+        if name != "kind"
+    )
+    return " ".join(filter(None, [keys.get("kind", ""), f"({more})" if more else ""]))
+
+
+def written(workflow: Mapping[str, Any]) -> dict[str, Any]:
+    """The workflow as a person writes it: sizes without a decimal point."""
+    return {
+        k: int(v)
+        if k in ("sample_size", "initial_size", "real") and isinstance(v, float) and v.is_integer()
+        else v
+        for k, v in workflow.items()
+    }
 
 
 def agent_of(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,17 +106,26 @@ def with_workflow(keys: Mapping[str, Any], horizon: int, workflow: Mapping[str, 
 def course(spec: Spec, metric: str | None = None) -> Prediction:
     """The predicted mean course of a risk. Raises `SpecError` where theory has none."""
     found = predict(spec)
+    if metric is not None and metric in kinds("metric") and find("metric", metric).direction != "lower":
+        raise SpecError(f"a plan keeps a risk low, and {metric} is none; take one of {', '.join(RISKS)}")
     wanted = RISKS if metric is None else (metric,)
     for name in wanted:
         for p in found:
             if p.metric == name and p.quantity == "mean" and p.side is None and np.ndim(p.values):
                 return p
     known = sorted({p.metric for p in found if p.quantity == "mean" and p.side is None})
-    learner = kind_of("learner", next(iter(spec.agents.values())).learner)
-    workflow = kind_of("workflow", next(iter(spec.agents.values())).workflow)
+    (agent,) = spec.agents.values()
+    own = next(iter(spec.to_dict()["agents"].values()))
+    changed = [what for what in ("curation", "treatment", "sampling") if own.get(what)]
     raise SpecError(
-        f"theory predicts no {metric or 'risk'} for learner {learner} under workflow {workflow}"
-        + (f"; it predicts {', '.join(known)}" if known else "; run the loop instead")
+        f"theory predicts no {metric or 'risk'} for learner {kind_of('learner', agent.learner)} under workflow "
+        f"{kind_of('workflow', agent.workflow)}"
+        + (f" with {' and '.join(changed)}" if changed else "")
+        + (
+            f"; it predicts {', '.join(known)}, which metric=NAME asks for"
+            if known
+            else "; run the loop instead"
+        )
     )
 
 

@@ -59,10 +59,14 @@ def from_table(
 
 
 def _numeric(source: TableSource) -> None:
+    numeric = [c.name for c in source.layout if c.levels is None]
     for c in source.layout:
         if c.levels is not None:
+            rest = (
+                f", or for numeric ones only (columns={','.join(numeric)})" if 0 < len(numeric) <= 12 else ""
+            )
             raise SpecError(
-                f"column '{c.name}' is categorical among others; plan for it alone (column={c.name}), or name numeric columns"
+                f"column '{c.name}' is categorical among others; plan for it alone (column={c.name}){rest}"
             )
     if source.constant_columns:
         raise SpecError(
@@ -71,10 +75,10 @@ def _numeric(source: TableSource) -> None:
 
 
 def _regression(source: TableSource, x: np.ndarray, label: str) -> dict[str, Any]:
-    _numeric(source)
     names = [c.name for c in source.layout]
     if label not in names:
         raise SpecError(f"there is no column '{label}' to take labels from; there are {', '.join(names)}")
+    _numeric(source)
     at = names.index(label)
     y, inputs = x[:, at] - x[:, at].mean(), np.delete(x, at, axis=1)
     inputs = inputs - inputs.mean(axis=0)

@@ -14,10 +14,13 @@ from autophage.planner.inversion import (
     based_on,
     course,
     crossing,
+    example,
+    family,
     level,
     simulated,
     slack,
     with_workflow,
+    written,
 )
 from autophage.theory.arguments import at_least, positive
 from autophage.theory.stability import stability
@@ -80,7 +83,7 @@ def ratio(
     keys = based_on(spec, data, DEFAULT, **given)
     own = agent_of(keys).get("workflow", {})
     own = own if isinstance(own, dict) else {}
-    sizes = {k: v for k, v in own.items() if k in ("initial_size", "real") and v is not None}
+    sizes = written({k: v for k, v in own.items() if k in ("initial_size", "real") and v is not None})
 
     def planned(value: float) -> Any:
         return with_workflow(keys, horizon, {"kind": "mix", **sizes, "synthetic_ratio": value})
@@ -88,7 +91,7 @@ def ratio(
     real_only = course(planned(0.0), metric)
     assumed = (
         "the whole real set is kept in every generation",
-        "the learner is the one named, and the data follow its family",
+        family(planned(0.0), data),
     )
     if target is None:
         chosen = course(planned(guaranteed), metric)
@@ -96,8 +99,9 @@ def ratio(
             question="ratio",
             value=guaranteed,
             unit="synthetic per real record",
-            sentence=f"Up to {guaranteed:.4g} synthetic records per real one are provably stable; larger ratios can be stable "
-            "too, but no theorem says so.",
+            sentence=f"Up to {guaranteed:.4g} synthetic records per real one are provably stable, whatever the horizon"
+            + (f", if a fit errs by at most {eps:g}" if eps else ", if a fit errs by chance only")
+            + "; this theorem says nothing about larger ratios.",
             status="bound",
             theorem=f"lambda (1 + L eps/alpha) < (1 + gamma)/(2 + gamma); {rows[0]['from']}.",
             assumptions=(
@@ -113,8 +117,9 @@ def ratio(
             ),
             quantity=chosen.metric,
             points=np.arange(horizon + 1),
-            lines=_lines(guaranteed, chosen, real_only, course(planned(10.0), metric)),
+            lines=_lines(guaranteed, 10.0, chosen, real_only, course(planned(10.0), metric)),
             table=rows,
+            notes=example(spec, data, DEFAULT),
             change={"workflow": {"kind": "mix", **sizes, "synthetic_ratio": round(guaranteed, 6)}},
             trial=Trial(
                 simulated(planned(guaranteed), chosen.metric), chosen.values, tolerance=slack(chosen)
@@ -168,13 +173,16 @@ def ratio(
         assumptions=assumed,
         quantity=chosen.metric,
         points=np.arange(horizon + 1),
-        lines=_lines(value, chosen, real_only, beyond, unlimited),
+        lines=_lines(value, 4 * value, chosen, real_only, beyond, unlimited),
         target=limit,
         table=rows,
         change={}
         if unlimited
         else {"workflow": {"kind": "mix", **sizes, "synthetic_ratio": round(value, 6)}},
-        notes=() if unlimited else _notes(value, guaranteed, again, horizon),
+        notes=(
+            *example(spec, data, DEFAULT),
+            *(() if unlimited else _notes(value, guaranteed, again, horizon)),
+        ),
         trial=Trial(
             simulate=simulated(planned(min(value, 50.0)), chosen.metric),
             expected=course(planned(min(value, 50.0)), metric).values,
@@ -201,10 +209,10 @@ def _notes(value: float, guaranteed: float, again: float | None, horizon: int) -
 
 
 def _lines(
-    value: float, chosen: Any, real_only: Any, beyond: Any, unlimited: bool = False
+    value: float, more: float, chosen: Any, real_only: Any, beyond: Any, unlimited: bool = False
 ) -> tuple[Line, ...]:
     name = "with very much synthetic data" if unlimited else f"with {value:.3g} synthetic per real record"
     lines = [Line(name, chosen.values, "with"), Line("real records only", real_only.values)]
     if not unlimited:
-        lines.insert(1, Line("with far more", beyond.values, "without"))
+        lines.insert(1, Line(f"with {more:.3g}", beyond.values, "without"))
     return tuple(lines)

@@ -9,7 +9,7 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.planner.answer import Answer, Line, Trial
-from autophage.planner.inversion import ASYMPTOTIC_SLACK, agent_of, based_on, with_workflow
+from autophage.planner.inversion import ASYMPTOTIC_SLACK, agent_of, based_on, example, with_workflow
 from autophage.studies.label_chain import simulate
 from autophage.theory.predict import setting_of
 from autophage.theory.regression_chain import Stage, best_ridge, test_error
@@ -92,7 +92,8 @@ def ridge(
             Line("on real labels", errors([], points), "without"),
         ),
         table=rows,
-        change={"learner": {"kind": "regression", "ridge": float(f"{value:.4g}")}},
+        change={} if value == np.inf else {"learner": {"kind": "regression", "ridge": float(f"{value:.4g}")}},
+        notes=example(spec, data, DEFAULT),
         trial=None
         if value == np.inf
         else Trial(

@@ -15,6 +15,8 @@ from autophage.planner.inversion import (
     based_on,
     course,
     crossing,
+    example,
+    family,
     level,
     simulated,
     slack,
@@ -62,9 +64,14 @@ def schedule(
         keys, horizon, {"kind": "fresh", "real_share": share, "sample_size": 10_000, **more}
     )
     alpha = np.concatenate([[1.0], np.asarray(setting_of(first).course(setting_of(first).real_shares))])
-    left = np.concatenate([np.cumprod(((1 - alpha[1:]) ** 2)[::-1])[::-1], [1.0]])  # w_0 .. w_T
     cost = alpha + (1 - alpha) * synthetic_price
-    shape = np.sqrt(left / np.maximum(cost, 1e-12))
+    if not cost.min() > 0:
+        raise SpecError(
+            "a generation without real records costs nothing at a synthetic_price of 0, so that there is no least cost; "
+            "give a price or a real_share above 0"
+        )
+    left = np.concatenate([np.cumprod(((1 - alpha[1:]) ** 2)[::-1])[::-1], [1.0]])  # w_0 .. w_T
+    shape = np.sqrt(left / cost)
     least = max(1, next(iter(first.agents.values())).learner.smallest(first.data.dim))
 
     def planned(sizes: np.ndarray) -> Any:
@@ -121,9 +128,8 @@ def schedule(
         question="schedule",
         value=[int(n) for n in best],
         unit="records at generation 0 to T",
-        sentence=f"Start with {best[0]:,.0f} records and grow to {best[-1]:,.0f} by generation {horizon}: "
-        f"{chosen.metric} ends under "
-        f"{limit:.4g} at a total cost of {total:,.0f} records{saved}.",
+        sentence=f"{_way(best, horizon)}: {chosen.metric} ends under {limit:.4g} at a total cost of {total:,.0f} "
+        f"{'records' if synthetic_price == 1 else 'real records'}{saved}.",
         status=chosen.status,
         theorem=f"{chosen.statement} {chosen.source}. Sizes in proportion to sqrt(w_t / c_t): derived for autophage (Lagrange, to "
         "first order in 1/n), their scale from the course itself.",
@@ -131,17 +137,19 @@ def schedule(
             "the real records of every generation are new and independent",
             "only the risk at the end counts",
             f"a synthetic record costs {synthetic_price:g} of a real one",
-            "the learner is the one named, and the data follow its family",
+            family(planned(best), data),
         ),
         quantity=chosen.metric,
         points=np.arange(horizon + 1),
         lines=lines,
         target=limit,
         table=rows,
+        notes=(*example(spec, data, DEFAULT), *_idle(best, least, horizon)),
         change={
             "workflow": {
                 "kind": "fresh",
                 "real_share": share,
+                **more,
                 "initial_size": int(best[0]),
                 "sample_size": {"values": [int(n) for n in best[1:]]},
             }
@@ -167,3 +175,28 @@ def _row(name: str, sizes: np.ndarray, alpha: np.ndarray, cost: np.ndarray) -> d
         "of them real": round(float((alpha * sizes).sum())),
         "cost": round(float((cost * sizes).sum())),
     }
+
+
+def _way(sizes: np.ndarray, horizon: int) -> str:
+    """The first and the last size in words."""
+    first, last = int(sizes[0]), int(sizes[-1])
+    if np.ptp(sizes) == 0:
+        return f"Take {_records(first)} in every generation"
+    return f"Start with {_records(first)} and {'grow' if last > first else 'shrink'} to {last:,} by generation {horizon}"
+
+
+def _records(n: int) -> str:
+    return f"{n:,} record" + "s" * (n != 1)
+
+
+def _idle(sizes: np.ndarray, least: int, horizon: int) -> tuple[str, ...]:
+    """A note where the plan hardly trains at first."""
+    idle = int(np.argmax(np.append(sizes > least, True)))
+    if idle < 2:
+        return ()
+    if idle > horizon:
+        return (f"The smallest size that the learner takes, {_records(least)}, is enough throughout.",)
+    return (
+        f"The first {idle} generations have the smallest size that the learner takes, {_records(least)}: what they learn has "
+        f"faded by generation {horizon}. The risk is high until the last few; ask for `size` or `share` where it must stay low.",
+    )

@@ -13,11 +13,15 @@ from autophage.planner.inversion import (
     based_on,
     course,
     crossing,
+    example,
+    family,
     level,
     simulated,
     slack,
     with_workflow,
+    written,
 )
+from autophage.theory.predict import setting_of
 
 DEFAULT = {
     "data": {"kind": "gaussian"},
@@ -46,7 +50,9 @@ def share(
     own = agent_of(keys).get("workflow", {})
     own = own if isinstance(own, dict) else {"kind": own}
     kind = own.get("kind") if own.get("kind") in ("fresh", "keep_real") else "fresh"
-    sizes = {k: v for k, v in own.items() if k in ("sample_size", "initial_size", "counts") and v is not None}
+    sizes = written(
+        {k: v for k, v in own.items() if k in ("sample_size", "initial_size", "counts") and v is not None}
+    )
     if kind == "keep_real":
         sizes.pop("counts", None)
 
@@ -67,14 +73,20 @@ def share(
     value = 0.0 if worst.values.max() <= limit else crossing(keeps, 0.0, 1.0)
     chosen = course(planned(value), metric)
     less = planned(MARGIN * value) if value else None
-    table = [_row(planned, metric, limit * factor, best, worst) for factor in (0.5, 1, 2, 4)]
+    table = [
+        {
+            "target": limit * f,
+            "real share": value if f == 1 else _answer(planned, metric, limit * f, best, worst),
+        }
+        for f in (0.5, 1, 2, 4)
+    ]
     source = "new real records" if kind == "fresh" else "original real records"
     return Answer(
         question="share",
         value=value,
         unit="share of real records",
-        sentence=f"Let {100 * value:.3g} % of every generation's training set be {source}: then {chosen.metric} stays under "
-        f"{limit:.4g} for {horizon} retrainings."
+        sentence=f"Let {100 * value:.3g} % of every generation's training set{_counted(planned(value), value)} be {source}: then "
+        f"{chosen.metric} stays under {limit:.4g} for {horizon} retrainings."
         if value
         else f"No real records are needed after generation 0: {chosen.metric} stays under {limit:.4g} for {horizon} "
         "retrainings on own samples alone.",
@@ -84,7 +96,7 @@ def share(
             "the real records of every generation are new and independent"
             if kind == "fresh"
             else "the real records are drawn anew from the original set each generation",
-            "the learner is the one named, and the data follow its family",
+            family(planned(value), data),
             "the share is the same in every generation",
         ),
         quantity=chosen.metric,
@@ -96,6 +108,7 @@ def share(
         ),
         target=limit,
         table=table,
+        notes=example(spec, data, DEFAULT),
         change={"workflow": {"kind": kind, **sizes, "real_share": round(value, 6)}},
         trial=Trial(
             simulate=simulated(planned(value), chosen.metric),
@@ -108,14 +121,16 @@ def share(
     )
 
 
-def _row(planned: Any, metric: str | None, limit: float, best: Any, worst: Any) -> dict[str, Any]:
+def _answer(planned: Any, metric: str | None, limit: float, best: Any, worst: Any) -> float | str:
+    """The smallest share for another target, to three digits."""
     if not best.values.max() <= limit:
-        return {"target": limit, "real share": "none suffices"}
+        return "none suffices"
     if worst.values.max() <= limit:
-        return {"target": limit, "real share": 0.0}
-    return {
-        "target": limit,
-        "real share": crossing(
-            lambda a: bool(course(planned(a), metric).values.max() <= limit), 0.0, 1.0, 1e-3
-        ),
-    }
+        return 0.0
+    return crossing(lambda a: bool(course(planned(a), metric).values.max() <= limit), 0.0, 1.0, 1e-3)
+
+
+def _counted(spec: Any, value: float) -> str:
+    """How many records a share is, where every generation has as many."""
+    sizes = setting_of(spec).sizes[1:]
+    return f" ({value * sizes[0]:,.0f} of {sizes[0]:,.0f} records)" if np.ptp(sizes) == 0 else ""

@@ -13,11 +13,14 @@ from autophage.planner.inversion import (
     agent_of,
     based_on,
     course,
+    example,
+    family,
     level,
     simulated,
     slack,
     smallest_whole,
     with_workflow,
+    written,
 )
 from autophage.planner.share import DEFAULT, MARGIN
 from autophage.registry import kind_of
@@ -42,7 +45,7 @@ def size(
     """
     keys = based_on(spec, data, DEFAULT, **given)
     own = agent_of(keys).get("workflow", {})
-    own = dict(own) if isinstance(own, dict) else {"kind": own}
+    own = written(own) if isinstance(own, dict) else {"kind": own}
     own.setdefault("kind", "fresh")
     fixed = own.get("initial_size") is not None and own["kind"] != "mix" and data is None
 
@@ -63,7 +66,18 @@ def size(
     def under(level: float) -> Callable[[int], bool]:
         return lambda n: bool(course(planned(n), metric).values.max() <= level)
 
-    value = smallest_whole(under(limit), least, MOST)
+    def smallest(level: float) -> int | None:
+        try:
+            return smallest_whole(under(level), least, MOST)
+        except SpecError as refusal:
+            if not fixed:
+                raise
+            raise SpecError(
+                f"no size keeps {now.metric} under {level:.4g} with initial_size fixed at {own['initial_size']} ({refusal}); "
+                "leave initial_size out, so that it grows with the size"
+            ) from None
+
+    value = smallest(limit)
     if value is None:
         raise SpecError(
             f"no size up to {MOST:,} keeps {now.metric} under {limit:g} for {horizon} retrainings; raise the target, the real "
@@ -72,7 +86,7 @@ def size(
     chosen = course(planned(value), metric)
     smaller = max(least, int(MARGIN * value))
     table = [
-        {"target": limit * factor, "records": smallest_whole(under(limit * factor), least, MOST)}
+        {"target": limit * factor, "records": value if factor == 1 else _or_none(smallest, limit * factor)}
         for factor in (0.5, 1, 2, 4)
     ]
     half = course(planned(max(least, value // 2)), metric)
@@ -86,7 +100,7 @@ def size(
         status=chosen.status,
         theorem=f"{chosen.statement} {chosen.source}",
         assumptions=(
-            "the learner is the one named, and the data follow its family",
+            family(planned(value), data),
             "every generation has the same size",
             *(() if fixed else ("generation 0 has that many real records too",)),
         ),
@@ -98,6 +112,7 @@ def size(
         ),
         target=limit,
         table=table,
+        notes=example(spec, data, DEFAULT),
         change={
             "workflow": {k: v for k, v in own.items() if v is not None}
             | ({} if own["kind"] == "mix" else {"sample_size": value})
@@ -127,3 +142,12 @@ def _least(planned: Any, metric: str | None) -> int:
         except SpecError as refusal:
             n, last = 2 * n, refusal
     raise last
+
+
+def _or_none(smallest: Callable[[float], int | None], limit: float) -> int | str:
+    """The answer for another target."""
+    try:
+        found = smallest(limit)
+    except SpecError:
+        found = None
+    return "none suffices" if found is None else found

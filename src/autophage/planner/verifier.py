@@ -44,9 +44,14 @@ def verifier(
         )
     noise = 0.5
     if target is not None:
-        noise = float(target) if not isinstance(target, str) else float(target.strip() or "nan")
+        try:
+            noise = float(target)
+        except ValueError:
+            noise = float("nan")
         if not 0 < noise <= 0.5:
-            raise SpecError(f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]")
+            raise SpecError(
+                f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]"
+            )
     exact = phi * (1 - p) * noise / (p * (1 - noise))
     value = min(exact, 1.0)
     points = np.linspace(0.0, 1.0, 41)
@@ -81,7 +86,8 @@ def verifier(
         unit="largest chance of keeping a wrong label",
         sentence=f"With {100 * p:.3g} % wrong labels no verifier is needed: {what}."
         if exact >= 1
-        else f"Keep a wrong label with a chance below {value:.4g}, where a correct one is kept with {phi:g}: then {what}.",
+        else f"Keep a wrong label with a chance below {value:.4g}, where a correct one is kept with a chance of {phi:g}: "
+        f"then {what}.",
         status="asymptotic",
         theorem="A linear classifier on verified labels recovers iff p < phi/(phi + psi); the wrong share of kept "
         "labels is p psi/(p psi "

@@ -10,6 +10,7 @@ from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import simulated
 from autophage.spec import Spec
+from autophage.theory.arguments import whole
 from autophage.theory.golden_ratio import best_weight, limit_variance, pooled_weight, variance_course
 
 
@@ -33,9 +34,17 @@ def weight(
         raise SpecError(
             "plan weight needs real and synthetic: how many new real records and samples a generation has"
         )
-    n, m = int(real), int(synthetic)
+    n, m = whole(real, 1, "real"), whole(synthetic, 1, "synthetic")
     value, pooled = best_weight(n, m), pooled_weight(n, m)
     limit = limit_variance(value, n, m)
+
+    workflow = {
+        "kind": "fresh",
+        "counts": "exact",
+        "sample_size": n + m,
+        "real_share": n / (n + m),
+        "initial_size": n,
+    }
 
     def course(w: float) -> np.ndarray:
         return np.asarray(variance_course(w, n, m, start=1 / n, rounds=horizon))
@@ -45,14 +54,7 @@ def weight(
             seed=0,
             data={"kind": "gaussian"},
             learner={"kind": "gaussian", "covariance": "known"},
-            workflow={
-                "kind": "fresh",
-                "counts": "exact",
-                "sample_size": n + m,
-                "real_share": n / (n + m),
-                "real_weight": w,
-                "initial_size": n,
-            },
+            workflow={**workflow, "real_weight": w},
             generations=horizon + 1,
         )
 
@@ -93,7 +95,7 @@ def weight(
             Line("real records only", np.full(horizon + 1, 1 / n)),
         ),
         table=rows,
-        change={"workflow": {"kind": "fresh", "counts": "exact", "real_weight": round(value, 6)}},
+        change={"workflow": {**workflow, "real_weight": round(value, 6)}},
         trial=Trial(
             simulate=simulated(planned(value), "squared_mean_error"),
             expected=course(value),

@@ -62,7 +62,7 @@ def worded(value: Any) -> str:
     if isinstance(value, float | np.floating):
         x = float(value)
         if x == np.inf:
-            return "any"
+            return "unlimited"
         return f"{x:,.0f}" if 1e3 <= abs(x) < 1e15 else number(x)
     if isinstance(value, list | tuple):
         shown = [worded(v) for v in value]

@@ -3,6 +3,8 @@ with NaN."""
 
 from __future__ import annotations
 
+import numbers
+import sys
 from typing import Any
 
 import numpy as np
@@ -24,25 +26,40 @@ def sizes_course(sizes: Any, *, more_than: float = 0) -> np.ndarray:
     return course
 
 
+LARGEST = sys.float_info.max
+"""Whole numbers can be larger than this, and no float holds them."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real | np.ndarray) and not isinstance(value, bool)
+
+
 def positive(value: float, name: str) -> float:
-    """The value. Raises `SpecError` unless it is finite and above zero."""
-    if not (value > 0 and np.isfinite(value)):
+    """The value. Raises `SpecError` unless it is a finite number above zero."""
+    if not (_is_number(value) and 0 < value <= LARGEST):
         raise SpecError(f"{name} is {value}; it must be a finite number above zero")
     return float(value)
 
 
 def at_least(value: float, least: float, name: str) -> float:
-    """The value. Raises `SpecError` unless it is finite and not below `least`."""
-    if not (value >= least and np.isfinite(value)):
+    """The value. Raises `SpecError` unless it is a finite number and not below `least`."""
+    if not (_is_number(value) and least <= value <= LARGEST):
         raise SpecError(f"{name} is {value}; it must be a finite number of at least {least:g}")
     return float(value)
 
 
 def unit_interval(value: float, name: str) -> float:
-    """The value. Raises `SpecError` unless it lies in [0, 1]."""
-    if not 0 <= value <= 1:
+    """The value. Raises `SpecError` unless it is a number in [0, 1]."""
+    if not (_is_number(value) and 0 <= value <= 1):
         raise SpecError(f"{name} is {value}; it must lie in [0, 1]")
     return float(value)
+
+
+def whole(value: Any, least: int, name: str) -> int:
+    """The value. Raises `SpecError` unless it is a whole number (2.0 counts) of at least `least`."""
+    if not (_is_number(value) and least <= value <= LARGEST and value == int(value)):
+        raise SpecError(f"{name} is {value}; it must be a whole number of at least {least}")
+    return int(value)
 
 
 def probabilities(p: Any) -> np.ndarray:
