@@ -119,7 +119,7 @@ def test_deep_scale_curates_samples():
 
 def test_an_empty_training_set_is_a_failed_fit():
     loop = Loop(curation=[Nothing()], **spec())
-    with pytest.raises(FitFailed, match="no sample of generation 0 passed nothing"):
+    with pytest.raises(FitFailed, match="no sample of generation 0 passed Nothing"):
         loop.step(loop.start(loop.blocks()[0]))
 
 

@@ -97,6 +97,8 @@ def test_metrics_of_samples(kind):
 FILTER = {"kind": "logistic", "anchor": "real", "keep": "weights"}
 CURATED = ("proposals", "acceptance", "effective_size", "certified_contraction")
 """Metrics of what curation notes: there are rows where something is curated."""
+ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
+"""Metrics that cannot be asked for by their name alone."""
 
 
 @pytest.mark.parametrize("kind", [k for k in registry.kinds("metric") if k not in SAMPLE_METRICS])
@@ -115,7 +117,7 @@ def test_metrics_of_models(kind):
         else {"kind": "regression" if pairs else "gaussian", "dim": 2},
         "learner": "categorical" if symbols else "regression" if pairs else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
-        "metrics": [kind],
+        "metrics": [ASKED.get(kind, kind)],
         "curation": [FILTER] if kind in CURATED else [],
     }
     table = run(spec).metrics

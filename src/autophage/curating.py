@@ -54,7 +54,7 @@ class Proposals:
             samples = curation.apply(samples, context=self)
             if not np.min(kept(samples)) > 0:
                 raise FitFailed(
-                    f"no sample of generation {self.generation} passed {type(curation).__name__.lower()}"
+                    f"no sample of generation {self.generation} passed {type(curation).__name__}"
                 )
         self.note("proposals", self.proposals)
         self.note("kept", kept(samples))
