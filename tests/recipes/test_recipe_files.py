@@ -14,7 +14,32 @@ from autophage.recipes import SCALES, laid_over, recipes
 from autophage.recipes.checking import statistic
 from autophage.spec import Spec
 
-NAMES = ("alemohammad2023", "bertrand2024", "kazdan2024", "shumailov2024", "suresh2024")
+NAMES = (
+    "alemohammad2023",
+    "amin2026",
+    "bakshi2026",
+    "barzilai2025",
+    "bertrand2024",
+    "dohmatob2024",
+    "dohmatob2024_strong",
+    "dohmatob2024_tails",
+    "feng2024",
+    "ferbach2024",
+    "fu2025",
+    "garetto2025",
+    "gerstgrasser2024",
+    "gillman2024",
+    "han2025",
+    "he2025",
+    "kanabar2025",
+    "kazdan2024",
+    "marchi2024",
+    "seddik2024",
+    "shumailov2024",
+    "suresh2024",
+    "wei2025",
+    "xu2025",
+)
 HOW = ("function", "order", "ratio", "verdict", "run")
 
 
