@@ -112,7 +112,7 @@ def recursion(s, w0, stages):
     return float((w0**2 * (A - 2 * s * g + s)).sum() + N)
 
 
-@pytest.mark.parametrize(("n", "replicates"), [(0, 450), (4, 700)])
+@pytest.mark.parametrize(("n", "replicates"), [(0, 450), pytest.param(4, 700, marks=pytest.mark.slow)])
 def test_r5_ridge_after_least_squares(n, replicates, close):
     """The generators are run once, and every penalty is given to the downstream fit in turn."""
     rows, penalties = [200] * n + [150], (1e-3, 1e-2, 1e-1)
