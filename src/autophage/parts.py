@@ -92,10 +92,14 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.bias is not None and not 0 <= self.bias <= 1:
             raise SpecError(f"sampling.bias is {self.bias}; it must lie in [0, 1], where 1 means unbiased")
-        if self.temperature is not None and not 0 < self.temperature < float("inf"):
+        if self.temperature is not None and not self.temperature > 0:
             raise SpecError(
-                f"sampling.temperature is {self.temperature}; it must be a finite number above zero (argmax sampling is its "
-                "limit: take a very small one, such as 1e-4)"
+                f"sampling.temperature is {self.temperature}; it must be above zero (argmax sampling is its limit: take "
+                "a very small one, such as 1e-4)"
+            )
+        if self.temperature == float("inf"):
+            raise SpecError(
+                "sampling.temperature is inf; it must be finite (uniform sampling is its limit: take a large one)"
             )
 
     def chosen(self) -> dict[str, float]:

@@ -166,6 +166,18 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.curation_cost:EffectiveSize",
             "records that curation hands on, by weight",
         ),
+        "rejected_records": (
+            "autophage.metrics.curation_cost:RejectedRecords",
+            "proposals whose reward was not a number",
+        ),
+        "rejected_choices": (
+            "autophage.metrics.curation_cost:RejectedChoices",
+            "choices without a usable candidate",
+        ),
+        "duplicates": (
+            "autophage.metrics.curation_cost:Duplicates",
+            "real records that a corrector put into the loop again",
+        ),
         "certified_contraction": (
             "autophage.metrics.curation_cost:CertifiedContraction",
             "the contraction that a filter's certificate shows",

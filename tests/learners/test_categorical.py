@@ -255,10 +255,13 @@ def test_settings_that_cannot_be_are_refused(settings):
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_temperatures_must_be_above_zero_and_argmax_is_offered(temperature):
-    with pytest.raises(
-        ValueError, match=r"temperature is .*must be a finite number above zero \(argmax"
-    ) as refused:
+def test_temperatures_must_be_above_zero_and_finite_and_the_limits_are_offered(temperature):
+    words = (
+        "finite .uniform sampling is its limit"
+        if temperature > 0
+        else "above zero .argmax sampling is its limit"
+    )
+    with pytest.raises(ValueError, match=rf"temperature is {temperature}; it must be {words}") as refused:
         Sampling(temperature=temperature)
     assert isinstance(refused.value, SpecError)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -54,3 +55,26 @@ def test_weights_cost_no_proposals_but_records():
     means = dict(curated.group_by("metric").agg(pl.col("value").mean()).iter_rows())
     assert means["proposals"] == 40 and "acceptance" not in means
     assert 30 < means["effective_size"] < 40 and means["certified_contraction"] == pytest.approx(0.75)
+
+
+def unlikely(x):
+    return np.where(x[:, 0] > 0, x[:, 0], np.nan)
+
+
+def test_e_records_without_a_reward_are_counted_in_the_table():
+    """Half of the records have no reward; of two candidates, none has one in a quarter of the choices."""
+    rows = ("proposals", "rejected_records", "rejected_choices")
+    found = table(
+        [{"kind": "preference", "reward": unlikely, "choices": 2}], metrics=list(rows), generations=2
+    )
+    proposals, records, choices = (found.filter(pl.col("metric") == row)["value"].to_numpy() for row in rows)
+    assert (records > 0).all() and (records < proposals).all()
+    # As many choices as it takes for 40 to take place, two candidates each.
+    assert (choices == proposals / 2 - 40).all() and (choices > 0).any()
+
+
+def test_e_duplicates_are_counted_in_the_table():
+    correction = {"kind": "correction", "strength": 1, "corrector": "empirical"}
+    found = table([correction], metrics=["duplicates"], generations=3)
+    assert len(found) == 2 * 3 and ((found["value"] > 5) & (found["value"] < 35)).all()
+    assert len(table([{**correction, "corrector": "ideal"}], metrics=["duplicates"])) == 0

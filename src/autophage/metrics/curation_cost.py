@@ -47,6 +47,29 @@ class EffectiveSize(_Noted):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RejectedRecords(_Noted):
+    """The proposals whose reward was not a number, so that nobody could choose them."""
+
+    row: ClassVar[str] = "rejected_records"
+    direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedChoices(_Noted):
+    """The choices that did not take place, for want of a candidate with a usable reward; their candidates count as proposals."""
+
+    row: ClassVar[str] = "rejected_choices"
+    direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates(_Noted):
+    """The samples that an empirical corrector replaced by real records which the loop has seen before."""
+
+    row: ClassVar[str] = "duplicates"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CertifiedContraction(_Noted):
     """The c that a filter's certificate shows for its region: above zero the run may be called contractive, at zero or below
     it is an ablation, or filters nothing."""
