@@ -52,7 +52,7 @@ def ratio(
     """The largest synthetic_ratio lambda of `mix` (the real set kept) that is safe.
 
     Guarantee: local stability for lambda (1 + L eps/alpha) < (1 + gamma)/(2 + gamma), where eps is the
-    statistical and approximation error of a fit, L the smoothness and alpha the curvature of the likelihood at
+    Wasserstein distance of the best model to the data, L the smoothness and alpha the curvature of the likelihood at
     its optimum, gamma the strength of a corrector (Bertrand et al. 2024, theorem 1; Gillman et al. 2024, theorem
     4.3). With a target also the largest lambda with risk R_t <= target for t = 0..T, from the predicted course;
     the answer is then the latter, and the table holds both.
@@ -100,13 +100,13 @@ def ratio(
             value=guaranteed,
             unit="synthetic per real record",
             sentence=f"Up to {guaranteed:.4g} synthetic records per real one are provably stable, whatever the horizon"
-            + (f", if a fit errs by at most {eps:g}" if eps else ", if a fit errs by chance only")
+            + (f", if the best fit errs by at most {eps:g}" if eps else ", if a fit errs by chance only")
             + "; this theorem says nothing about larger ratios.",
             status="bound",
             theorem=f"lambda (1 + L eps/alpha) < (1 + gamma)/(2 + gamma); {rows[0]['from']}.",
             assumptions=(
                 *assumed,
-                f"a fit errs by eps = {eps:g} in Wasserstein distance; smoothness L = {lipschitz:g}, curvature alpha "
+                f"the best fit errs by eps = {eps:g} in Wasserstein distance; smoothness L = {lipschitz:g}, curvature alpha "
                 f"= {curvature:g}",
                 "training starts close to the optimum",
                 *(
