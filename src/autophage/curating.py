@@ -53,9 +53,7 @@ class Proposals:
             self.key = self._root / i
             samples = curation.apply(samples, context=self)
             if not np.min(kept(samples)) > 0:
-                raise FitFailed(
-                    f"no sample of generation {self.generation} passed {type(curation).__name__}"
-                )
+                raise FitFailed(f"no sample of generation {self.generation} passed {type(curation).__name__}")
         self.note("proposals", self.proposals)
         self.note("kept", kept(samples))
         return samples

@@ -89,7 +89,10 @@ def test_r7_and_n1_maximum_likelihood(course, close):
     close(found[24][:, 1], 0.722610, 0.03)
     close(found[24][:, 0], 0.277390, 0.03)
     both = course(
-        lambda m: np.stack([variance(m), squared_mean(m)], axis=1), [19], **replace(10, 0), replicates=1_000_000
+        lambda m: np.stack([variance(m), squared_mean(m)], axis=1),
+        [19],
+        **replace(10, 0),
+        replicates=1_000_000,
     )
     close(both[19][:, 0], 0.12158, 0.03)
     close(both[19][:, 1], 0.87842, 0.03)

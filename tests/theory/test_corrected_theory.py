@@ -95,19 +95,28 @@ def test_a_corrector_that_draws_from_the_real_records_never_beats_them():
     """The engine's own loop with an empirical corrector settles there."""
     import autophage
 
-    assert corrected.empirical_mean_limit(50, 25, 0) == pytest.approx(corrected.gaussian_mean_limit(50, 25, 0))
-    found = autophage.run(
-        seed=4,
-        replicates=1500,
-        generations=8,
-        data={"kind": "gaussian", "dim": 32},
-        learner={"kind": "gaussian", "covariance": "known"},
-        workflow={"kind": "mix", "real": 20, "synthetic_ratio": 1},
-        curation=[{"kind": "correction", "strength": 0.5, "corrector": "empirical"}],
-        metrics=["squared_mean_error"],
-    ).metrics.filter(generation=7)["value"].to_numpy()
+    assert corrected.empirical_mean_limit(50, 25, 0) == pytest.approx(
+        corrected.gaussian_mean_limit(50, 25, 0)
+    )
+    found = (
+        autophage.run(
+            seed=4,
+            replicates=1500,
+            generations=8,
+            data={"kind": "gaussian", "dim": 32},
+            learner={"kind": "gaussian", "covariance": "known"},
+            workflow={"kind": "mix", "real": 20, "synthetic_ratio": 1},
+            curation=[{"kind": "correction", "strength": 0.5, "corrector": "empirical"}],
+            metrics=["squared_mean_error"],
+        )
+        .metrics.filter(generation=7)["value"]
+        .to_numpy()
+    )
     expected = 32 * corrected.empirical_mean_limit(20, 20, 0.5)
-    assert 32 / 20 < expected and abs(found.mean() - expected) < 4 * found.std() / np.sqrt(1500) < 0.03 * expected
+    assert (
+        expected > 32 / 20
+        and abs(found.mean() - expected) < 4 * found.std() / np.sqrt(1500) < 0.03 * expected
+    )
 
 
 def test_the_error_bound_is_the_uncorrected_one_with_the_faster_factor():

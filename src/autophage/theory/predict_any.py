@@ -11,7 +11,15 @@ from autophage.theory.setting import Setting
 from autophage.theory.stability import LARGEST_PROVABLE_RATIO
 from autophage.theory.workflow_moments import error_inflation
 
-EXPONENTIAL_FAMILIES = ("gaussian", "categorical", "bigram", "poisson", "bernoulli", "exponential", "regression")
+EXPONENTIAL_FAMILIES = (
+    "gaussian",
+    "categorical",
+    "bigram",
+    "poisson",
+    "bernoulli",
+    "exponential",
+    "regression",
+)
 """Learners that fit a regular exponential family (given the inputs) by maximum likelihood."""
 _OWN_DATA = {
     "gaussian": "gaussian",
