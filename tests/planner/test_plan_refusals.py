@@ -28,7 +28,11 @@ WORDS = {
         ("share", {"target": -1}, "must be above zero and finite"),
         ("share", {"target": float("nan")}, "must be above zero and finite"),
         ("share", {"target": 1e-6, "spec": WORDS}, "no real share keeps squared_error under 1e-06"),
-        ("share", {"target": 1, "spec": WORDS, "metric": "support"}, "a plan keeps a risk low, and support is none"),
+        (
+            "share",
+            {"target": 1, "spec": WORDS, "metric": "support"},
+            "a plan keeps a risk low, and support is none",
+        ),
         ("share", {"target": 1, "spec": WORDS, "data": "t.csv"}, "a plan takes a spec or data, not both"),
         ("share", {"target": 1, "column": "a"}, "column can be given beside data only"),
         (

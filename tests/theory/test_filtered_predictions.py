@@ -126,15 +126,35 @@ def test_f3_and_the_honest_words():
 
 
 def test_filters_without_a_closed_form_get_walk_and_floor():
-    for kind in ({"kind": "neural_filter"}, {"kind": "truncation", "share": 0.9}):
-        found = predict(spec({**kind, "anchor": "real"}))
-        assert {(p.quantity, p.side) for p in found} == {("limit", "lower"), ("mean", "upper")}
+    found = predict(spec({"kind": "neural_filter", "anchor": "real"}))
+    assert {(p.quantity, p.side) for p in found} == {("limit", "lower"), ("mean", "upper")}
+    found = predict(spec({"kind": "truncation", "share": 0.9, "anchor": "real"}))
+    assert {(p.quantity, p.side) for p in found} == {("limit", "lower")}
     ablation = predict(
         spec({"kind": "truncation", "share": 0.5, "anchor": "real", "require_contraction": False})
     )
     assert {(p.quantity, p.side) for p in ablation} == {("limit", "lower")}
     steep = predict(spec({"kind": "logistic", "slope": 5, "anchor": HERE, "require_contraction": False}))
     assert {(p.quantity, p.side) for p in steep} == {("mean", None)}
+
+
+@pytest.mark.parametrize(
+    "curation, more",
+    [
+        ({"kind": "truncation", "share": 0.9, "anchor": "real"}, {}),
+        ({"kind": "logistic", "slope": 0.5, "anchor": "real", "keep": "proposals"}, {}),
+        ({**TILT, "anchor": {"mean": 0.5}}, {}),
+        ({**TILT, "anchor": "real"}, {"initial_model": {"mean": 0.0}}),
+    ],
+    ids=["truncation", "fewer_records", "wrong_anchor", "estimated_anchor"],
+)
+def test_no_walk_is_promised_where_the_loop_rises_above_it(curation, more):
+    """Each of these lies above the unfiltered walk, by far more than chance, in the first generation already."""
+    given = spec(curation, G=2, **more)
+    course = measured(given, 4000)[:, 1]
+    real = 0.0 if "initial_model" in more else 1 / 100
+    assert course.mean() - 4 * course.std() / np.sqrt(4000) > real + 1 / 100
+    assert not any(p.side == "upper" for p in predict(given))
 
 
 @pytest.mark.parametrize(

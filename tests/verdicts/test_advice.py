@@ -43,6 +43,13 @@ def test_without_real_data_keep_them(collapse, setting):
     assert json.dumps(found.to_dict())
 
 
+def test_statements_about_plain_loops_are_not_made_of_curated_ones(collapse):
+    plain, curated = (advice(collapse, Setting(workflow="replace", curated=c)) for c in (False, True))
+    assert curated.change == plain.change and curated.sentence == plain.sentence
+    assert "Bertrand" in plain.expected and "Bertrand" not in curated.expected
+    assert "curated" in curated.expected
+
+
 def test_a_biased_sampler_is_named(collapse):
     both = advice(collapse, Setting(workflow="replace", sampling_bias=0.8))
     assert both.change == {"workflow": {"kind": "mix", "synthetic_ratio": 0.5}, "sampling": {"bias": 1.0}}

@@ -49,9 +49,7 @@ def verifier(
         except ValueError:
             noise = float("nan")
         if not 0 < noise <= 0.5:
-            raise SpecError(
-                f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]"
-            )
+            raise SpecError(f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]")
     exact = phi * (1 - p) * noise / (p * (1 - noise))
     value = min(exact, 1.0)
     points = np.linspace(0.0, 1.0, 41)

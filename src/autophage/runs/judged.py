@@ -124,6 +124,7 @@ def setting(run: Run, name: str) -> Setting:
         sampling_bias=agent.sampling.bias,
         temperature=agent.sampling.temperature,
         unlimited=run.spec.data.unlimited,
+        curated=bool(agent.curation),
         replicates=run.spec.replicates,
         generations=run.spec.generations,
     )

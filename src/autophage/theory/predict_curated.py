@@ -30,8 +30,8 @@ those asked for over those kept; both in units of the records' own."""
 
 def filtered(setting: Setting) -> list[Prediction]:
     """`squared_mean_error` of a filtered Gaussian mean under replace: course, limit, the floor that its knowledge sets, and
-    the random walk it would be unfiltered. Only for one curation: tilt, logistic or interval_verifier; for truncation and
-    neural_filter floor and walk only."""
+    the random walk it would be unfiltered. Only for one curation: tilt, logistic or interval_verifier; for truncation the
+    floor only, for neural_filter floor and walk."""
     if len(setting.curations) != 1 or setting.workflow_kind != "replace" or not plain_gaussian(setting):
         return []
     if setting.covariance != "known" or not setting.plain_sampling:
@@ -54,7 +54,7 @@ def filtered(setting: Setting) -> list[Prediction]:
             logistic: Map = lambda e: (e + float(logistic_pull(k * e)), kept)  # noqa: E731
             found.append(_course(setting, said, logistic, "Logistic acceptance"))
     found += _floor(setting, _anchor_error(setting, said))
-    if said["require_contraction"]:
+    if _below_walk(setting, said):
         found += _walk(setting)
     return found
 
@@ -134,6 +134,18 @@ def _floor(setting: Setting, value: float) -> list[Prediction]:
             side="lower",
         )
     ]
+
+
+def _below_walk(setting: Setting, said: Mapping[str, Any]) -> bool:
+    """Whether the filter keeps the error below the walk's from the first generation on: it contracts at every distance,
+    which truncation does not near the anchor; it costs no records; and the anchor is where the loop starts, or the truth."""
+    if not said["require_contraction"] or said["kind"] == "truncation" or said.get("keep") == "proposals":
+        return False
+    if said["kind"] == "tilt" and not isinstance(said["pull"], int | float):
+        return False  # a matrix may stretch an error before it shrinks it
+    if _known_anchor(setting, said) is None:
+        return setting.initial is None
+    return _anchor_error(setting, said) == 0
 
 
 def _walk(setting: Setting) -> list[Prediction]:
