@@ -239,6 +239,11 @@ class Fading(Workflow):
     """The real set, and of every batch ever sampled the first part, the smaller the older it is: at t the i-th of t
     batches gives floor(i/t x its size) records (Gillman et al. 2024, as published in their code)."""
 
+    citation: ClassVar[tuple[str, ...]] = (
+        "N. Gillman, M. Freeman, D. Aggarwal, C.-H. Hsu, C. Luo, Y. Tian, C. Sun (2024), Self-correcting self-consuming loops "
+        "for generative model training. ICML; arXiv 2402.07087",
+    )
+
     def plan(self, t: int, real: int) -> Plan:
         sizes = [self.records_at(i, real) for i in range(1, t + 1)]
         rows = [Row("synthetic", i - 1, i - 1, i * n // t) for i, n in enumerate(sizes, 1)]

@@ -205,6 +205,15 @@ def test_describe_every_part(slot, autophage):
         assert answer.code == 0 and all(name in answer.out for name in body["settings"])
 
 
+def test_describe_says_types_and_what_is_required(autophage):
+    """A terminal's markup swallows what stands in square brackets, unless it is escaped."""
+    shown = autophage("describe", "tilt").out
+    assert "region tuple[float, float], default (0.3, 3.0)" in shown
+    assert "anchor AnchorSpec, required" in shown and "default required" not in shown
+    fading = autophage("describe", "fading").out
+    assert "cite: N. Gillman" in fading and "sample_size Schedule | None, default None" in fading
+
+
 def test_describe_a_name_that_two_slots_share(autophage):
     both = told(autophage("describe", "gaussian", "--json"))
     assert {b["slot"] for b in both} == {"data", "learner"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autophage import documented, registry
@@ -100,15 +101,23 @@ def describe(given: str, as_json: bool) -> None:
     console = Console()
     for part in found:
         console.print(f"\n[bold]{part['slot']} {part['kind']}[/]")
-        console.print(part["about"], markup=False, highlight=False)
+        console.print(_flowing(part["about"]), markup=False, highlight=False)
         for name, setting in part["settings"].items():
-            console.print(f"  [bold]{name}[/] [dim]{setting['type']}, default {setting['default']}[/]")
+            default = setting["default"]
+            told = f"{setting['type']}, " + ("required" if default == "required" else f"default {default}")
+            console.print(f"  [bold]{name}[/] [dim]{escape(told)}[/]", highlight=False)
             if setting["about"]:
                 console.print(f"      {setting['about']}", markup=False, highlight=False)
         for fact, value in part["facts"].items():
             console.print(f"  {fact}: {value}", markup=False, style="dim")
         for line in part["cite"]:
             console.print(f"  cite: {line}", markup=False, style="dim")
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs as one line each, for a terminal of any width; doctests as they are."""
+    parts = text.split("\n\n")
+    return "\n\n".join(p if p.lstrip().startswith(">>>") else " ".join(p.split()) for p in parts)
 
 
 FACTS = (
@@ -131,7 +140,8 @@ def _described(slot: str, kind: str) -> dict[str, Any]:
     for f in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
         if f.init:
             default = (
-                f.default
+                # An empty text stands for what has no default but follows keys of a base that have one.
+                (f.default if f.default != "" else "required")
                 if f.default is not dataclasses.MISSING
                 else "required"
                 if f.default_factory is dataclasses.MISSING
