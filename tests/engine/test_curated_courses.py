@@ -31,10 +31,10 @@ def better(model):
     ],
 )
 def test_the_better_of_two_outcomes_takes_over(choices, expected, course, close):
-    spec = two_outcomes(0.1, 1.0, choices, {"kind": "replace", "sample_size": 5000}, 30)
+    spec = two_outcomes(0.1, 1.0, choices, {"kind": "replace", "sample_size": 5000}, 20)
     found = course(better, list(expected), **spec)
     for t, share in expected.items():
-        close(found[t], share, 0.04)
+        close(found[t], share, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_better_of_two_outcomes_takes_over(choices, expected, course, close)
     [
         pytest.param(0.5, 0.1, 2.0, 10, 0.1480232, id="f5-0.5"),
         pytest.param(0.9, 0.3, 5.0, 8, 0.5215749, id="f5-0.9"),
-        pytest.param(3, 0.1, 1.0, 28, 0.4419096, id="f5-3"),
+        pytest.param(3, 0.1, 1.0, 28, 0.4419096, id="f5-3", marks=pytest.mark.slow),
     ],
 )
 def test_f5_with_reference_data(ratio, mass, gap, rounds, settles, course, close):

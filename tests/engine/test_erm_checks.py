@@ -21,7 +21,7 @@ AT_LENGTH = pytest.mark.slow  # tests/studies/test_mean_estimation.py has these 
         pytest.param(0.5, 100, 0.05611, 0.03883, id="b3", marks=AT_LENGTH),
         pytest.param(0.7, 100, 0.18903, 0.10091, id="b4"),
         pytest.param(0.9, 200, 0.68130, 0.33445, id="b5", marks=AT_LENGTH),
-        pytest.param(1, 200, 1.63995, 1.00000, id="b6"),
+        pytest.param(1, 200, 1.63995, 1.00000, id="b6", marks=AT_LENGTH),
     ],
 )
 def test_variance_of_the_last_round(contamination, rounds, plain, best, course, close):

@@ -18,15 +18,15 @@ def last(error, replicates, share=0.2, sizes=SIZES, **more):
 
 
 def test_d8_without_a_detector(close):
-    found = simulate(ZIPF, SIZES, 0.2, None, 5600, 1)
-    assert found.shape == (5600, 31)
-    close(found[:, -1], 3.8899e-3, 0.04)
-    close(found[:, 7], provenance.optimal_risk(ZIPF, SIZES, 0.2)[7], 0.04)
+    found = simulate(ZIPF, SIZES, 0.2, None, 1500, 1)
+    assert found.shape == (1500, 31)
+    close(found[:, -1], 3.8899e-3, 0.08)
+    close(found[:, 7], provenance.optimal_risk(ZIPF, SIZES, 0.2)[7], 0.08)
 
 
 def test_a_faultless_detector_leaves_the_real_records_alone(close):
     """700 real records on average; their number in a replicate is drawn."""
-    close(last(0.0, 5600), 1.225e-3, 0.04)
+    close(last(0.0, 1500), 1.225e-3, 0.08)
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_d10_a_detector_multiplies_the_effective_size(error, kind, gain, close):
     """alpha = 0.1: with it, batches of n do as well as batches of n times the gain without it."""
     assert provenance.detector_gain(0.1, error, kind=kind) == pytest.approx(gain, abs=1e-4)
     n, first, batches = 400, 600, 20
-    found = last(error, 2600, 0.1, [first, *[n] * batches], kind=kind)
+    found = last(error, 1500, 0.1, [first, *[n] * batches], kind=kind)
     worth = provenance.optimal_risk(ZIPF, [first, *[n * gain] * batches], 0.1)[-1]
     neglect = provenance.optimal_risk(ZIPF, [first, *[n] * batches], 0.1)[-1]
-    close(found, worth, 0.05)
+    close(found, worth, 0.07)
     assert worth < 0.65 * neglect
 
 
 def test_a_detector_that_guesses_is_none(close):
-    close(last(0.5, 2600, 0.3), provenance.optimal_risk(ZIPF, SIZES, 0.3)[-1], 0.05)
+    close(last(0.5, 1200, 0.3), provenance.optimal_risk(ZIPF, SIZES, 0.3)[-1], 0.08)
 
 
 @pytest.mark.parametrize("error", [None, 0.1])
