@@ -85,6 +85,7 @@ WORDS = {
         ("verifier", {"label_error": 0.0}, "leave nothing to verify"),
         ("verifier", {"label_error": 0.2, "target": 0.7}, "must lie in (0, 0.5]"),
         ("verifier", {"label_error": 0.2, "target": "2x"}, "the target is 2x; the wrong share"),
+        ("verifier", {"label_error": 0.2, "target": [0.1]}, "the target is [0.1]; the wrong share"),
         ("verifier", {"label_error": "many"}, "label_error is many; it must lie in [0, 1]"),
         ("verifier", {"label_error": 0.2, "keep_correct": [1]}, "keep_correct is [1]"),
         ("weight", {"real": "ten", "synthetic": 10}, "real is ten; it must be a whole number of at least 1"),

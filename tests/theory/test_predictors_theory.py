@@ -327,7 +327,8 @@ def test_one_shared_real_set():
 def test_what_no_theorem_covers_gets_no_prediction():
     assert predict(setting(curation=True)) == []
     assert predict(setting(agents=2)) == []
-    assert metrics(predict(setting(ridge=0.1))) == {"relative_excess_risk"}
+    # A penalty biases every fit: the risk does not follow from the shares of batches.
+    assert not predict(setting(ridge=0.1))
     assert "gini" not in metrics(
         predict(setting(**LEARNERS["categorical"], learner_kind="categorical", temperature=0.9))
     )

@@ -49,7 +49,7 @@ def family(spec: Spec, data: Any) -> str:
     if spec.data.dim == 1:
         what = what[:-1]
     return (
-        f"the learner is `{kind_of('learner', agent.learner)}` and the data follow its family ({spec.data.dim:,} {what}"
+        f"the learner is {kind_of('learner', agent.learner)} and the data follow its family ({spec.data.dim:,} {what}"
         + (")" if data is None else ", their law estimated from the table)")
     )
 

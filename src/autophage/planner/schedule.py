@@ -198,5 +198,5 @@ def _idle(sizes: np.ndarray, least: int, horizon: int) -> tuple[str, ...]:
         return (f"The smallest size that the learner takes, {_records(least)}, is enough throughout.",)
     return (
         f"The first {idle} generations have the smallest size that the learner takes, {_records(least)}: what they learn has "
-        f"faded by generation {horizon}. The risk is high until the last few; ask for `size` or `share` where it must stay low.",
+        f"faded by generation {horizon}. The risk is high until the last few; plan a size or a share where it must stay low.",
     )

@@ -46,7 +46,7 @@ def verifier(
     if target is not None:
         try:
             noise = float(target)
-        except ValueError:
+        except (TypeError, ValueError):
             noise = float("nan")
         if not 0 < noise <= 0.5:
             raise SpecError(f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]")

@@ -48,7 +48,9 @@ def relative_risk(setting: Setting) -> list[Prediction]:
     inflation = error_inflation(setting)
     if inflation is None:
         return []
-    regular = _regular(setting) and setting.ridge == 0 and not np.any(setting.data.get("ridges", 0))
+    if setting.ridge != 0 or np.any(setting.data.get("ridges", 0)):
+        return []  # a penalty biases every fit, and the bias is passed on: no share of batches tells what it does
+    regular = _regular(setting)
     claim = {
         "replace": "grows without bound, in proportion to the fits made",
         "accumulate": f"stays bounded, by pi^2/6 = {1 / ACCUMULATE_EFFICIENCY:.3f} for equal batches",
