@@ -95,7 +95,13 @@ def test_metrics_of_samples(kind):
 
 
 FILTER = {"kind": "logistic", "anchor": "real", "keep": "weights"}
-CURATED = ("proposals", "acceptance", "effective_size", "certified_contraction")
+CHOICE = {"kind": "preference", "choices": 2, "reward": {"kind": "linear", "slope": 0.5}}
+REPLACED = {"kind": "correction", "strength": 1.0, "corrector": "empirical"}
+CURATED = {
+    **dict.fromkeys(("proposals", "acceptance", "effective_size", "certified_contraction"), FILTER),
+    **dict.fromkeys(("rejected_records", "rejected_choices"), CHOICE),
+    "duplicates": REPLACED,
+}
 """Metrics of what curation notes: there are rows where something is curated."""
 ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
 """Metrics that cannot be asked for by their name alone."""
@@ -118,7 +124,7 @@ def test_metrics_of_models(kind):
         "learner": "categorical" if symbols else "regression" if pairs else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
         "metrics": [ASKED.get(kind, kind)],
-        "curation": [FILTER] if kind in CURATED else [],
+        "curation": [CURATED[kind]] if kind in CURATED else [],
     }
     table = run(spec).metrics
     assert len(table) and table["value"].is_finite().all()

@@ -23,6 +23,7 @@ WORDS = {
         ("shares", {}, "no question called 'shares'; did you mean 'share'"),
         ("share", {"horizon": 0}, "the horizon is 0; it must be a whole number of retrainings"),
         ("share", {"horizon": True}, "the horizon is True"),
+        ("share", {"horizon": 10**8, "target": 1}, "plans look at most 2,000 ahead"),
         ("share", {}, "the plan needs a target"),
         ("share", {"target": "low"}, "the target is 'low'; it must be a number, or for example 2x"),
         ("share", {"target": -1}, "must be above zero and finite"),
@@ -263,3 +264,10 @@ def test_an_answer_about_an_example_says_so(table):
         "workflow fresh (sample_size 1000)."
     )
     assert not plan("share", target="2x", horizon=3, spec=WORDS).notes
+
+
+def test_replicates_without_a_simulation_are_a_mistake():
+    from autophage.commands import planning
+
+    with pytest.raises(SpecError, match="ask for it with --confirm"):
+        planning.plan("weight", None, 1, None, None, [], ["real=4", "synthetic=8"], False, 50, None, False)

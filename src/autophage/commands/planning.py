@@ -40,6 +40,8 @@ def plan(
         raise SpecError(f"there is no question called '{question}'{nearest(question, QUESTIONS)}")
     if settings and spec is None:
         raise SpecError("--set changes keys of a spec; name one with --spec")
+    if replicates is not None and not confirm:
+        raise SpecError("--replicates are those of the simulation; ask for it with --confirm")
     opened = None if spec is None else override(raw(spec), settings)
     answer = planned(
         question,

@@ -14,6 +14,9 @@ from autophage.registry import load, nearest
 
 __all__ = ["QUESTIONS", "Answer", "Confirmation", "Line", "Trial", "plan"]
 
+LONGEST = 2000
+"""The share matrix of a longer horizon would not fit into memory, nor anybody's patience."""
+
 QUESTIONS: dict[str, tuple[str, str]] = {
     "share": (
         "autophage.planner.share:share",
@@ -72,6 +75,8 @@ def plan(
         raise SpecError(f"there is no question called '{question}'{nearest(question, QUESTIONS)}")
     if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
         raise SpecError(f"the horizon is {horizon!r}; it must be a whole number of retrainings, at least 1")
+    if horizon > LONGEST:
+        raise SpecError(f"the horizon is {horizon:,} retrainings; plans look at most {LONGEST:,} ahead")
     worked_out = load(QUESTIONS[question][0], question)
     answer: Answer = worked_out(target=target, horizon=horizon, spec=spec, data=data, **given)
     return answer.confirmed(replicates, seed) if confirm else answer
