@@ -11,6 +11,7 @@ from autophage import registry
 from autophage.parts import Prediction
 from autophage.schedules import as_power
 from autophage.theory.setting import Setting
+from autophage.treatments.gain import Gain
 from autophage.workflows import Mix, Workflow, share_matrix
 
 if TYPE_CHECKING:
@@ -94,7 +95,16 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
         agents=len(spec.agents),
         curation=bool(curations) or agent.treatment is not None,
         curations=() if agent.treatment is not None else curations,
+        gains=None if curations else _gains(agent.treatment, workflow, G, real),
     )
+
+
+def _gains(treatment: Any, workflow: Workflow, generations: int, real: int) -> list[float] | None:
+    """The step of every generation's model towards its fit, entry 0 for form's sake."""
+    if not isinstance(treatment, Gain):
+        return None
+    plans = [workflow.plan(t, real) for t in range(1, generations)]
+    return [1.0, *(treatment.gain_at(t, real, plans[:t]) for t in range(1, generations))]
 
 
 def _curations(spec: Spec, name: str) -> tuple[dict[str, Any], ...]:

@@ -19,6 +19,7 @@ from autophage.theory import (
     predict_preferred,
     predict_regression,
     predict_symbols,
+    predict_treated,
 )
 from autophage.theory.setting import Setting
 
@@ -58,13 +59,15 @@ CURATED: list[Predictor] = [
     predict_curated.filtered,
     predict_preferred.preferred,
     predict_preferred.corrections,
+    predict_treated.moved,
 ]
-"""Those that know curations: they alone are asked about a curated loop, and read `setting.curations`."""
+"""Those that know curations and treatments: they alone are asked about such a loop, and read `setting.curations` and
+`setting.gains`."""
 
 
 def predict(setting: Setting) -> list[Prediction]:
-    """All predictions for one agent's loop; none when agents feed each other or models are treated, which no
-    theorem here covers. Of a loop whose samples are curated only the predictors in `CURATED` speak.
+    """All predictions for one agent's loop; none when agents feed each other, which no theorem here covers. Of a loop
+    whose samples are curated or whose models are treated only the predictors in `CURATED` speak.
 
     >>> s = Setting(generations=3, workflow_kind="replace", sizes=[20, 20, 20])
     >>> [p.values.round(4).tolist() for p in predict(s) if p.metric == "variance" and p.quantity == "mean"]

@@ -78,6 +78,8 @@ class Setting:
     curations: tuple[Mapping[str, Any], ...] = ()
     """The curations as plain values, each with its `kind`, for predictors that know them; empty also where models are
     treated."""
+    gains: Any = None
+    """(G,) the gains of treatment `gain`, entry 0 ignored; None under any other treatment, and beside curations."""
 
     def __post_init__(self) -> None:
         sizes = np.asarray(self.sizes, dtype=np.float64)
