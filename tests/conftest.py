@@ -15,6 +15,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POL
 
 import pytest  # noqa: E402
 
+TESTS = Path(__file__).resolve().parent
+SOURCE = TESTS.parent / "src"
+
 
 @pytest.fixture(autouse=True)
 def one_torch_thread() -> None:
@@ -40,6 +43,19 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strangers() -> Any:
+    """The user's own module, importable here and in every process started from here."""
+    sys.path.insert(0, str(TESTS))
+    yield
+    sys.path.remove(str(TESTS))
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(TESTS)])}
 
 
 @pytest.fixture(scope="session")

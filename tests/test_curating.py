@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +11,6 @@ from autophage.errors import FitFailed, SpecError
 from autophage.loop import Loop
 from autophage.parts import Curation, Measurement, Metric, Treatment
 from autophage.samples import Batch
-
-sys.path.append(str(Path(__file__).parent))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -13,8 +10,6 @@ from autophage.errors import SpecError
 from autophage.loop import Loop
 from autophage.runs.run import run
 from autophage.samples import REAL, Batch, Samples
-
-sys.path.append(str(Path(__file__).parent))
 
 GAUSSIAN = {"kind": "gaussian", "dim": 2}
 WORKFLOWS = {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,8 +11,6 @@ from autophage.loop import Loop
 from autophage.piles import RealData, _without_replacement
 from autophage.runs.folder import npz, unnpz
 from autophage.samples import REAL, Batch, Samples
-
-sys.path.append(str(Path(__file__).parent))
 
 KEY = Key(0) / "piles"
 

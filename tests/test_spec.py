@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +14,6 @@ from autophage.errors import DataError, MissingExtra, SpecError, UserError
 from autophage.loop import Loop
 from autophage.schema import json_schema
 from autophage.spec import SCHEMA, Spec, override
-
-sys.path.append(str(Path(__file__).parent))
 
 BASE = {
     "seed": 0,

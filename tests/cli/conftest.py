@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +10,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-
-TESTS = Path(__file__).resolve().parents[1]
-SOURCE = TESTS.parent / "src"
 
 
 class Answer(NamedTuple):
@@ -24,9 +20,8 @@ class Answer(NamedTuple):
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to work in, where the user's own module is found."""
+    """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(TESTS))
     yield tmp_path
 
 
@@ -50,9 +45,8 @@ def autophage(
 
 
 @pytest.fixture
-def process(here: Path) -> Callable[..., Answer]:
+def process(here: Path, environment: dict[str, str]) -> Callable[..., Answer]:
     """`autophage WORDS...` in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(TESTS)])}
 
     def called(*words: Any) -> Answer:
         done = subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,22 +11,6 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-
-TESTS = Path(__file__).resolve().parents[1]
-SOURCE = TESTS.parent / "src"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def strangers() -> Any:
-    """The user's own module, importable here and in every process started from here."""
-    sys.path.insert(0, str(TESTS))
-    yield
-    sys.path.remove(str(TESTS))
-
-
-@pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(TESTS)])}
 
 
 @pytest.fixture

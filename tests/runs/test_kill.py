@@ -16,7 +16,7 @@ import pytest
 from autophage.runs.folder import Folder
 from autophage.runs.run import run
 
-THEORY = Path(__file__).with_name("run_theory.py")
+SLOWLY = Path(__file__).parents[1] / "slowly.py"
 PAUSE = 0.05
 
 
@@ -76,7 +76,7 @@ def test_a_theory_run_is_killed(kills, theory, spec_file, environment, tmp_path,
     folder = Folder(tmp_path / "run")
     command = [
         sys.executable,
-        str(THEORY),
+        str(SLOWLY),
         str(PAUSE),
         "run",
         str(spec_file(spec)),

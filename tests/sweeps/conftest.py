@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-TESTS = Path(__file__).resolve().parents[1]
-SOURCE = TESTS.parent / "src"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def strangers() -> Any:
-    """The user's own module, importable here and in every process started from here."""
-    sys.path.insert(0, str(TESTS))
-    yield
-    sys.path.remove(str(TESTS))
-
-
-@pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(TESTS)])}
 
 
 @pytest.fixture

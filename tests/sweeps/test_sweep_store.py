@@ -18,7 +18,7 @@ from autophage.sweeps import pools
 from autophage.sweeps.store import Store
 from autophage.sweeps.sweep import Sweep, sweep
 
-SLOWLY = Path(__file__).with_name("run_sweep.py")
+SLOWLY = Path(__file__).parents[1] / "slowly.py"
 GRID = {"workflow.initial_size": [10, 20], "workflow.synthetic_ratio": [0, 1, 2]}
 
 

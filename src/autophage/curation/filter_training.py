@@ -13,6 +13,8 @@ Source: Han et al. (2025) for the idea; losses and weights derived for autophage
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +53,18 @@ class Network:
         return np.asarray(expit((h @ weight.T + bias)[..., 0]))
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """A network this small only waits for more threads, and sums must not depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def train(
     law: Law,
     *,
@@ -63,28 +77,8 @@ def train(
 ) -> Network:
     """A network trained for errors in [-reach, reach] of the standardised statistic `law`. The same key gives the same
     network."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # a network this small only waits for more of them, and sums must not depend on their number
-    try:
-        return _trained(law, contraction, reach, least_acceptance, largest_variance, steps, key)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _trained(
-    law: Law,
-    contraction: float,
-    reach: float,
-    least_acceptance: float,
-    largest_variance: float | None,
-    steps: int,
-    key: Key,
-) -> Network:
     rng = (key / "draws").generator()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed((key / "start").integer(62))
+    with (key / "start").globally():
         net = torch.nn.Sequential(
             torch.nn.Linear(3, HIDDEN),
             torch.nn.Tanh(),

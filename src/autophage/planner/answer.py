@@ -33,8 +33,7 @@ class Trial:
     expected: np.ndarray
     """Its predicted mean, point by point."""
     limit: float | None = None
-    """What the mean must not exceed (or, if `floor`, not fall below) at any point."""
-    floor: bool = False
+    """What the mean must not exceed at any point."""
     less: Simulation | None = None
     """The same under a plan that asks for `margin` less: it must miss the limit, or be worse at the end."""
     margin: str = ""
@@ -149,20 +148,19 @@ def tried(trial: Trial, replicates: int | None = None, seed: int = 0) -> Confirm
     slack = 4 * error + trial.tolerance * np.abs(trial.expected)
     where = slice(-1, None) if trial.only_last else slice(None)
     agrees = bool((np.abs(measured - trial.expected)[where] <= slack[where]).all())
-    sign = -1.0 if trial.floor else 1.0
     holds = True
     if trial.limit is not None:
-        over = sign * (measured - trial.limit) - slack
+        over = measured - trial.limit - slack
         holds = bool((over[where] <= 0).all())
     needed = None
     if trial.less is not None:
         below, wrong = _mean(trial.less(R, key / "less"))
         if trial.limit is not None:
             # It must miss the target somewhere, as far as the simulation can tell.
-            missed = sign * (below - trial.limit) + 4 * wrong
+            missed = below - trial.limit + 4 * wrong
             needed = bool((missed[where] > 0).any())
         else:
-            needed = bool(sign * (below - measured)[-1] + 4 * np.hypot(wrong, error)[-1] > 0)
+            needed = bool((below - measured)[-1] + 4 * np.hypot(wrong, error)[-1] > 0)
     return Confirmation(R, measured, error, agrees, holds, needed, _said(trial, R, agrees, holds, needed))
 
 

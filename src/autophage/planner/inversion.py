@@ -93,14 +93,17 @@ def agent_of(keys: Mapping[str, Any]) -> dict[str, Any]:
     return dict(next(iter(agents.values())))
 
 
-def with_workflow(keys: Mapping[str, Any], horizon: int, workflow: Mapping[str, Any], **more: Any) -> Spec:
+def workflow_of(keys: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """What is set of the one agent's workflow, as a person writes it; only these names of it, if there are any."""
+    own = agent_of(keys)["workflow"]
+    return written({k: v for k, v in own.items() if v is not None and (not names or k in names)})
+
+
+def with_workflow(keys: Mapping[str, Any], horizon: int, workflow: Mapping[str, Any]) -> Spec:
     """The spec with another workflow and horizon, nothing measured."""
-    own = {
-        k: v for k, v in keys.items() if k not in ("agents", "feeds", "metrics", "generations", "workflow")
-    }
-    own = {k: v for k, v in own.items() if k not in agent_of(keys)}
-    raw = {**own, **agent_of(keys), "workflow": dict(workflow), "generations": horizon + 1, "metrics": []}
-    return Spec.of({**raw, **more})
+    own = {k: v for k, v in keys.items() if k not in ("agents", "feeds")}
+    changed = {"workflow": dict(workflow), "generations": horizon + 1, "metrics": []}
+    return Spec.of({**own, **agent_of(keys), **changed})
 
 
 def course(spec: Spec, metric: str | None = None) -> Prediction:
@@ -127,6 +130,11 @@ def course(spec: Spec, metric: str | None = None) -> Prediction:
             else "; run the loop instead"
         )
     )
+
+
+def stays_under(limit: float, spec: Spec, metric: str | None = None) -> bool:
+    """Whether the predicted course never exceeds the limit."""
+    return bool(course(spec, metric).values.max() <= limit)
 
 
 def level(target: float | str | None, start: float, what: str) -> float:

@@ -10,7 +10,6 @@ from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import (
     FINEST,
-    agent_of,
     based_on,
     course,
     crossing,
@@ -19,10 +18,12 @@ from autophage.planner.inversion import (
     level,
     simulated,
     slack,
+    stays_under,
     with_workflow,
-    written,
+    workflow_of,
 )
 from autophage.theory.arguments import at_least, positive
+from autophage.theory.corrected import corrected
 from autophage.theory.stability import stability
 
 DEFAULT = {
@@ -61,8 +62,7 @@ def ratio(
     positive(lipschitz, "lipschitz")
     positive(curvature, "curvature")
     at_least(correction, 0, "correction")
-    guaranteed = (1 + correction) / (2 + correction) / (1 + lipschitz * eps / curvature)
-    sharper = stability(min(guaranteed, 0.25), eps, lipschitz, curvature)
+    guaranteed = corrected(0.0, eps, lipschitz, curvature, correction).largest_ratio
     rows = [
         {
             "what": "provably stable (local, infinite horizon)",
@@ -76,14 +76,12 @@ def ratio(
         rows.append(
             {
                 "what": "provably stable by the sharper bound",
-                "synthetic per real": sharper.sharper_largest_ratio,
+                "synthetic per real": stability(0.0, eps, lipschitz, curvature).sharper_largest_ratio,
                 "from": "Ferbach et al. 2024",
             }
         )
     keys = based_on(spec, data, DEFAULT, **given)
-    own = agent_of(keys).get("workflow", {})
-    own = own if isinstance(own, dict) else {}
-    sizes = written({k: v for k, v in own.items() if k in ("initial_size", "real") and v is not None})
+    sizes = workflow_of(keys, "initial_size", "real")
 
     def planned(value: float) -> Any:
         return with_workflow(keys, horizon, {"kind": "mix", **sizes, "synthetic_ratio": value})
@@ -129,7 +127,7 @@ def ratio(
     start = float(real_only.values[0])
 
     def breaks(value: float) -> bool:
-        return bool(course(planned(value), metric).values.max() > limit)
+        return not stays_under(limit, planned(value), metric)
 
     if start > limit:
         raise SpecError(

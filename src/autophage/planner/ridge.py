@@ -9,7 +9,7 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.planner.answer import Answer, Line, Trial
-from autophage.planner.inversion import ASYMPTOTIC_SLACK, agent_of, based_on, example, with_workflow
+from autophage.planner.inversion import ASYMPTOTIC_SLACK, based_on, example, with_workflow, workflow_of
 from autophage.studies.label_chain import simulate
 from autophage.theory.predict import setting_of
 from autophage.theory.regression_chain import Stage, best_ridge, test_error
@@ -34,11 +34,10 @@ def ridge(
     if target is not None:
         raise SpecError("plan ridge finds the penalty with the least error; it takes no target")
     keys = based_on(spec, data, DEFAULT, **given)
-    own = agent_of(keys).get("workflow", {})
-    own = own if isinstance(own, dict) else {"kind": own}
-    if own.get("kind", "replace") != "replace":
+    own = workflow_of(keys)
+    if own["kind"] != "replace":
         raise SpecError(f"plan ridge knows chains of workflow replace, the spec has {own['kind']}")
-    setting = setting_of(with_workflow(keys, horizon, {**own, "kind": "replace"}))
+    setting = setting_of(with_workflow(keys, horizon, own))
     if setting.learner_kind != "regression" or "spectrum" not in setting.data:
         raise SpecError("plan ridge needs data and learner `regression`, or a table with a label column")
     spectrum, signal = setting.data["spectrum"], setting.data["signal"]

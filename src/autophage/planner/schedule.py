@@ -11,7 +11,6 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import (
-    agent_of,
     based_on,
     course,
     crossing,
@@ -21,6 +20,7 @@ from autophage.planner.inversion import (
     simulated,
     slack,
     with_workflow,
+    workflow_of,
 )
 from autophage.planner.share import MARGIN
 from autophage.theory.arguments import unit_interval
@@ -56,14 +56,14 @@ def schedule(
     """
     unit_interval(synthetic_price, "synthetic_price")
     keys = based_on(spec, data, DEFAULT, **given)
-    own = agent_of(keys).get("workflow", {})
-    own = own if isinstance(own, dict) else {}
-    share = own.get("real_share", 0.0 if own.get("kind") == "replace" else DEFAULT["workflow"]["real_share"])  # type: ignore[index]
-    more = {k: own[k] for k in ("counts",) if own.get(k) is not None}
+    own = workflow_of(keys, "kind", "real_share", "counts")
+    share = own.get("real_share", 0.0 if own["kind"] == "replace" else DEFAULT["workflow"]["real_share"])  # type: ignore[index]
+    more = {k: v for k, v in own.items() if k == "counts"}
     first = with_workflow(
         keys, horizon, {"kind": "fresh", "real_share": share, "sample_size": 10_000, **more}
     )
-    alpha = np.concatenate([[1.0], np.asarray(setting_of(first).course(setting_of(first).real_shares))])
+    setting = setting_of(first)
+    alpha = np.concatenate([[1.0], setting.course(setting.real_shares)])
     cost = alpha + (1 - alpha) * synthetic_price
     if not cost.min() > 0:
         raise SpecError(

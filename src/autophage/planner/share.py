@@ -9,7 +9,7 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import (
-    agent_of,
+    FINEST,
     based_on,
     course,
     crossing,
@@ -18,8 +18,9 @@ from autophage.planner.inversion import (
     level,
     simulated,
     slack,
+    stays_under,
     with_workflow,
-    written,
+    workflow_of,
 )
 from autophage.theory.predict import setting_of
 
@@ -47,14 +48,9 @@ def share(
     theory's exact or asymptotic course; it falls in alpha, which is found by bisection to four digits.
     """
     keys = based_on(spec, data, DEFAULT, **given)
-    own = agent_of(keys).get("workflow", {})
-    own = own if isinstance(own, dict) else {"kind": own}
-    kind = own.get("kind") if own.get("kind") in ("fresh", "keep_real") else "fresh"
-    sizes = written(
-        {k: v for k, v in own.items() if k in ("sample_size", "initial_size", "counts") and v is not None}
-    )
-    if kind == "keep_real":
-        sizes.pop("counts", None)
+    kind = workflow_of(keys)["kind"]
+    kind = kind if kind in ("fresh", "keep_real") else "fresh"
+    sizes = workflow_of(keys, "sample_size", "initial_size", *(["counts"] if kind == "fresh" else []))
 
     def planned(alpha: float) -> Any:
         return with_workflow(keys, horizon, {"kind": kind, **sizes, "real_share": alpha})
@@ -67,18 +63,20 @@ def share(
             "take a larger sample_size or a higher target"
         )
 
-    def keeps(alpha: float) -> bool:
-        return bool(course(planned(alpha), metric).values.max() <= limit)
+    def smallest(level: float, finest: float = FINEST) -> float:
+        if worst.values.max() <= level:
+            return 0.0
+        return crossing(lambda alpha: stays_under(level, planned(alpha), metric), 0.0, 1.0, finest)
 
-    value = 0.0 if worst.values.max() <= limit else crossing(keeps, 0.0, 1.0)
+    value = smallest(limit)
     chosen = course(planned(value), metric)
     less = planned(MARGIN * value) if value else None
+
+    def neighbour(level: float) -> float | str:
+        return smallest(level, 1e-3) if best.values.max() <= level else "none suffices"
+
     table = [
-        {
-            "target": limit * f,
-            "real share": value if f == 1 else _answer(planned, metric, limit * f, best, worst),
-        }
-        for f in (0.5, 1, 2, 4)
+        {"target": limit * f, "real share": value if f == 1 else neighbour(limit * f)} for f in (0.5, 1, 2, 4)
     ]
     source = "new real records" if kind == "fresh" else "original real records"
     return Answer(
@@ -119,15 +117,6 @@ def share(
             tolerance=slack(chosen),
         ),
     )
-
-
-def _answer(planned: Any, metric: str | None, limit: float, best: Any, worst: Any) -> float | str:
-    """The smallest share for another target, to three digits."""
-    if not best.values.max() <= limit:
-        return "none suffices"
-    if worst.values.max() <= limit:
-        return 0.0
-    return crossing(lambda a: bool(course(planned(a), metric).values.max() <= limit), 0.0, 1.0, 1e-3)
 
 
 def _counted(spec: Any, value: float) -> str:

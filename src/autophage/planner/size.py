@@ -10,7 +10,6 @@ import numpy as np
 from autophage.errors import SpecError
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.planner.inversion import (
-    agent_of,
     based_on,
     course,
     example,
@@ -19,8 +18,9 @@ from autophage.planner.inversion import (
     simulated,
     slack,
     smallest_whole,
+    stays_under,
     with_workflow,
-    written,
+    workflow_of,
 )
 from autophage.planner.share import DEFAULT, MARGIN
 from autophage.registry import kind_of
@@ -44,15 +44,11 @@ def size(
     doubling and bisection. A real set whose size the spec fixes (`initial_size`) stays as it is.
     """
     keys = based_on(spec, data, DEFAULT, **given)
-    own = agent_of(keys).get("workflow", {})
-    own = written(own) if isinstance(own, dict) else {"kind": own}
-    own.setdefault("kind", "fresh")
+    own = workflow_of(keys)
     fixed = own.get("initial_size") is not None and own["kind"] != "mix" and data is None
 
     def planned(n: int) -> Any:
-        workflow = {
-            k: v for k, v in own.items() if k not in ("sample_size", "initial_size") and v is not None
-        }
+        workflow = {k: v for k, v in own.items() if k not in ("sample_size", "initial_size")}
         if own["kind"] != "mix":
             workflow["sample_size"] = n
         workflow["initial_size"] = own["initial_size"] if fixed else n
@@ -63,12 +59,9 @@ def size(
     now = course(planned(int(start) if isinstance(start, int | float) else 1000), metric)
     limit = level(target, float(now.values[0]), now.metric)
 
-    def under(level: float) -> Callable[[int], bool]:
-        return lambda n: bool(course(planned(n), metric).values.max() <= level)
-
     def smallest(level: float) -> int | None:
         try:
-            return smallest_whole(under(level), least, MOST)
+            return smallest_whole(lambda n: stays_under(level, planned(n), metric), least, MOST)
         except SpecError as refusal:
             if not fixed:
                 raise
@@ -114,7 +107,7 @@ def size(
         table=table,
         notes=example(spec, data, DEFAULT),
         change={
-            "workflow": {k: v for k, v in own.items() if v is not None}
+            "workflow": own
             | ({} if own["kind"] == "mix" else {"sample_size": value})
             | ({} if fixed else {"initial_size": value})
         },

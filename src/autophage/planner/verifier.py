@@ -10,6 +10,7 @@ from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.planner.answer import Answer, Line, Trial
 from autophage.theory.arguments import unit_interval
+from autophage.theory.verified import largest_leak, residual_noise
 
 RECORDS = 2000
 """Labels that each simulated replicate has verified."""
@@ -50,10 +51,10 @@ def verifier(
             noise = float("nan")
         if not 0 < noise <= 0.5:
             raise SpecError(f"the target is {target}; the wrong share among kept labels must lie in (0, 0.5]")
-    exact = phi * (1 - p) * noise / (p * (1 - noise))
+    exact = phi * largest_leak(p, noise)
     value = min(exact, 1.0)
     points = np.linspace(0.0, 1.0, 41)
-    kept_wrong = p * points / (p * points + (1 - p) * phi)
+    kept_wrong = np.array([residual_noise(p, phi, psi) for psi in points.tolist()])
 
     def simulated(psi: np.ndarray) -> Any:
         def simulate(replicates: int, key: Key) -> np.ndarray:
@@ -74,7 +75,7 @@ def verifier(
     rows = [
         {
             "label error": q,
-            "largest chance of keeping a wrong label": min(1.0, phi * (1 - q) * noise / (q * (1 - noise))),
+            "largest chance of keeping a wrong label": min(1.0, phi * largest_leak(q, noise)),
         }
         for q in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     ]
@@ -105,7 +106,7 @@ def verifier(
         table=rows,
         trial=Trial(
             simulate=simulated(near),
-            expected=np.array([p * value / (p * value + (1 - p) * phi)]),
+            expected=np.array([residual_noise(p, phi, value)]),
             limit=noise,
             less=simulated(np.array([1.15 * value])) if 1.15 * value <= 1 else None,
             margin=f"a chance of {1.15 * value:.3g}",

@@ -99,12 +99,11 @@ def setting_of(spec: Spec, name: str = "main") -> Setting:
     )
 
 
-def _gains(treatment: Any, workflow: Workflow, generations: int, real: int) -> list[float] | None:
-    """The step of every generation's model towards its fit, entry 0 for form's sake."""
+def _gains(treatment: Any, workflow: Workflow, generations: int, real: int) -> np.ndarray | None:
+    """The step of every generation's model towards its fit."""
     if not isinstance(treatment, Gain):
         return None
-    plans = [workflow.plan(t, real) for t in range(1, generations)]
-    return [1.0, *(treatment.gain_at(t, real, plans[:t]) for t in range(1, generations))]
+    return treatment.gains(real, [workflow.plan(t, real) for t in range(1, generations)])
 
 
 def _curations(spec: Spec, name: str) -> tuple[dict[str, Any], ...]:

@@ -94,6 +94,12 @@ class Gain(Treatment):
             return share_at(self.gain, t, "treatment.gain")
         return float(min(self._optimal(real_size, plans)[t], 1.0))
 
+    def gains(self, real_size: int, plans: Sequence[Plan]) -> np.ndarray:
+        """(G,) K_t of a whole course, whose plans are those of generations 1 to G - 1; entry 0 is 1, the first fit's."""
+        if self.gain == "optimal":
+            return np.minimum(self._optimal(real_size, plans), 1.0)
+        return np.array([1.0, *(self.gain_at(t, real_size, plans) for t in range(1, len(plans) + 1))])
+
     @staticmethod
     def _optimal(real_size: int, plans: Sequence[Plan]) -> np.ndarray:
         batches = [(float(real_size), 1.0), *map(_fresh, plans)]

@@ -1,6 +1,6 @@
-"""`autophage sweep` with every answer kept at once, and closed-form generations that take a while.
+"""`autophage` with everything kept at once, and closed-form generations that take a while.
 
-python run_sweep.py SECONDS sweep SPEC ...
+python slowly.py SECONDS run|sweep SPEC ...
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 
 from autophage.cli import main
 from autophage.learners.gaussian import Gaussian
+from autophage.runs import blocks
 from autophage.sweeps import sweep
 
 if __name__ == "__main__":
@@ -21,5 +22,6 @@ if __name__ == "__main__":
         return estimate(self, *arguments, **settings)
 
     Gaussian.estimate = slowly
+    blocks.CHECKPOINT_SECONDS = 0.0
     sweep.FLUSH_SECONDS = 0.0
     main()
