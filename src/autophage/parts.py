@@ -88,6 +88,19 @@ class Sampling:
     """Sampling bias in [0, 1] (Alemohammad et al. 2024): 1 is unbiased, 0 a sampler without variance."""
     temperature: float | None = None
     """p^(1/temperature), normalised; above zero."""
+    guidance: float | None = None
+    """Classifier-free guidance weight w: the prediction is (1 + w) times the conditional one less w times the
+    unconditional one; 0 is none. As a bias: bias = 1 / (1 + w)."""
+    sampler: str | None = None
+    """How noise becomes records, such as ddim or heun."""
+    steps: int | None = None
+    """Steps of that sampler."""
+    eta: float | None = None
+    """Noise of ddim: 0 none, 1 that of ancestral sampling."""
+    churn: float | None = None
+    """Noise that heun puts in again (S_churn of Karras et al. 2022); 0 is none."""
+    observation_noise: bool | None = None
+    """Add the observation noise to what a decoder says; otherwise its means are the samples."""
 
     def __post_init__(self) -> None:
         if self.bias is not None and not 0 <= self.bias <= 1:
@@ -101,8 +114,23 @@ class Sampling:
             raise SpecError(
                 "sampling.temperature is inf; it must be finite (uniform sampling is its limit: take a large one)"
             )
+        if self.guidance is not None and not 0 <= self.guidance < float("inf"):
+            raise SpecError(
+                f"sampling.guidance is {self.guidance}; it must be zero (none) or above, and finite"
+            )
+        if self.guidance is not None and self.bias is not None:
+            raise SpecError(
+                "sampling has both bias and guidance, which say the same of a guided model (bias = 1 / (1 + guidance)); "
+                "give one"
+            )
+        if self.steps is not None and (isinstance(self.steps, bool) or not self.steps >= 1):
+            raise SpecError(f"sampling.steps is {self.steps}; it must be a whole number of at least 1")
+        if self.eta is not None and not 0 <= self.eta <= 1:
+            raise SpecError(f"sampling.eta is {self.eta}; it must lie in [0, 1]")
+        if self.churn is not None and not 0 <= self.churn < float("inf"):
+            raise SpecError(f"sampling.churn is {self.churn}; it must be zero or above, and finite")
 
-    def chosen(self) -> dict[str, float]:
+    def chosen(self) -> dict[str, Any]:
         """The settings that were given."""
         return {k: v for k, v in vars(self).items() if v is not None}
 

@@ -1,0 +1,222 @@
+"""What learners share that train a network on a budget: the keys of a spec, their checks, and how models are stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autophage.data.arguments import not_negative, positive, whole_number
+from autophage.errors import FitFailed, SpecError
+from autophage.learners.record_spaces import Pictures, RecordSpace, Vectors
+from autophage.parts import Learner, Model, Source, require_finite
+from autophage.samples import Samples
+from autophage.training.averaging import Averaging
+from autophage.training.devices import Device
+from autophage.training.trainer import Course
+
+SMALLEST = 10
+"""The fewest records a network is fitted to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralLearner(Learner):
+    """A learner that trains a network; the budget is counted in records seen, equally for every arm of an experiment."""
+
+    weighted: ClassVar[bool] = True
+    warm_starts: ClassVar[bool] = True
+
+    records: int = 200_000
+    """Records seen in each training, whatever the size of the training set."""
+    first_records: int | None = None
+    """The same for generation 0, and for every fit from scratch; as many as `records` unless given."""
+    batch_size: int = 128
+    """Records in a step."""
+    learning_rate: float = 1e-3
+    """Of Adam, after the warm-up."""
+    warmup: int = 10_000
+    """Records over which the learning rate rises from zero, anew in every generation. The highest rate that was reached is
+    reported: a warm-up longer than the budget hides collapse."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The learning rate after the warm-up."""
+    weight_decay: float = 0.0
+    """Of AdamW."""
+    gradient_clip: float | None = 1.0
+    """Largest gradient norm; null for none."""
+    ema_decay: float | None = None
+    """Averaged weights keep this share of themselves in a step; unless given, `ema_half_life` decides."""
+    ema_half_life: int = 500_000
+    """Records after which half of the averaged weights is new, at most `ema_ramp` of those seen so far."""
+    ema_ramp: float = 0.05
+    """See `ema_half_life`."""
+    optimiser: Literal["fresh", "carried"] = "fresh"
+    """Whether a training that continues begins with new moments and from the averaged weights, or with those of its
+    predecessor and from its last weights."""
+    micro_batch: int | None = None
+    """Records that pass through the network at once; halved when memory runs out, with the same result up to rounding."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train and sample; auto takes an accelerator if there is one."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Of the network's computations; auto: bfloat16 on an accelerator."""
+    channels_last: bool | None = None
+    """Memory layout of pictures; on an accelerator unless given."""
+    compile: bool | None = None
+    """Compile the network; on an accelerator unless given."""
+
+    def __post_init__(self) -> None:
+        for key in ("records", "batch_size"):
+            whole_number(getattr(self, key), f"learner.{key}", least=1)
+        for key in ("first_records", "micro_batch"):
+            if getattr(self, key) is not None:
+                whole_number(getattr(self, key), f"learner.{key}", least=1)
+        whole_number(self.warmup, "learner.warmup", least=0)
+        positive(self.learning_rate, "learner.learning_rate")
+        not_negative(self.weight_decay, "learner.weight_decay")
+        positive(self.ema_half_life, "learner.ema_half_life")
+        positive(self.ema_ramp, "learner.ema_ramp")
+        if self.gradient_clip is not None:
+            positive(self.gradient_clip, "learner.gradient_clip")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise SpecError(f"learner.ema_decay is {self.ema_decay}; it must lie in [0, 1)")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise SpecError("learner.device is `cuda` but torch sees no CUDA device; write `auto` or `cpu`")
+
+    def bound_to(self, source: Source) -> Self:
+        """This learner with the pictures' shape and values, and the classes, of these data."""
+        if source.domain != "vectors":
+            return self  # to be refused by the checks, which say what would do
+        space: RecordSpace | None = None
+        values = getattr(source, "value_range", None)
+        size = tuple(getattr(source, "shape", ()))
+        if getattr(source, "kind_of_picture", None) == "image" and values is not None:
+            space = Pictures(size, *values, _type_of(source))
+        return self._knowing("_bound", Bound(space, len(getattr(source, "classes", None) or ()) or None))
+
+    def _knowing(self, name: str, value: Any) -> Self:
+        other = replace(self)
+        for key in ("_bound",):
+            if hasattr(self, key):
+                object.__setattr__(other, key, getattr(self, key))
+        object.__setattr__(other, name, value)
+        return other
+
+    @property
+    def bound(self) -> Bound:
+        """What is known of the data; nothing, for a learner that no run has bound."""
+        return getattr(self, "_bound", Bound(None, None))
+
+    def smallest(self, dim: int) -> int:
+        return SMALLEST
+
+    def course(self, from_scratch: bool) -> Course:
+        """How to train: from scratch, or on from a predecessor."""
+        records = self.first_records if from_scratch and self.first_records is not None else self.records
+        return Course(
+            records,
+            self.batch_size,
+            self.learning_rate,
+            self.warmup,
+            self.schedule,
+            weight_decay=self.weight_decay,
+            clip=self.gradient_clip,
+            averaging=Averaging(self.ema_decay, self.ema_half_life, self.ema_ramp),
+            micro_batch=self.micro_batch,
+            device=Device.of(self.device, self.precision, self.channels_last, self.compile),
+        )
+
+    def space_of(self, data: Samples, start: Any) -> RecordSpace:
+        """Where the network sees these records: as its predecessor did, as pictures, or standardised by themselves.
+
+        Raises `FitFailed` when they are too few, not finite, or of another width than the predecessor's.
+        """
+        if len(data) < SMALLEST:
+            raise FitFailed(f"a network needs {SMALLEST} or more records, got {len(data)}")
+        field = data.fields["x"]
+        width = int(np.prod(field.shape[1:]))
+        space: RecordSpace
+        if start is not None:
+            space = start.space
+        elif self.bound.space is not None:
+            space = self.bound.space
+        else:
+            space = Vectors.of(require_finite(data.flat(), "the training set"), _float(field.dtype))
+        if int(np.prod(space.shape)) != width:
+            raise FitFailed(
+                f"records of {width} numbers cannot continue a model of {int(np.prod(space.shape))}"
+            )
+        return space
+
+    def weights_of(self, data: Samples) -> np.ndarray | None:
+        """The records' weights over their mean, float32; None where all count once.
+
+        Raises `FitFailed` when they cannot be weights.
+        """
+        weight = np.asarray(data.weight, dtype=np.float64)
+        if (weight == 1).all():
+            return None
+        if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
+            raise FitFailed("the records' weights must be finite, zero or above, and not all zero")
+        return (weight / weight.mean()).astype(np.float32)
+
+
+class Bound:
+    """What a run knows of its data beyond the records: their space, where they are pictures, and how many classes."""
+
+    def __init__(self, space: RecordSpace | None, classes: int | None) -> None:
+        self.space, self.classes = space, classes
+
+
+def _type_of(source: Source) -> str:
+    """The type of a source's records, without making it draw any."""
+    if source.unlimited:
+        return "float64"
+    kind = source.train().fields["x"].dtype
+    return kind.name if kind.kind in "ui" else _float(kind)
+
+
+def _float(kind: np.dtype) -> str:
+    return kind.name if kind in (np.float32, np.float64) else "float64"
+
+
+class NetworkModel(Model):
+    """A trained network with what must be kept of its training.
+
+    `report` says how that went (`autophage.training.trainer.Trained`).
+    """
+
+    net: nn.Module
+    space: RecordSpace
+    report: Mapping[str, Any]
+    last: Mapping[str, Tensor] | None
+    optimiser: Mapping[str, Tensor] | None
+
+    def header(self) -> dict[str, Any]:
+        """What is not an array, as plain data."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        header = np.frombuffer(json.dumps({**self.header(), "report": dict(self.report)}).encode(), np.uint8)
+        found = {"header": header}
+        groups = {"net": self.net.state_dict(), "last": self.last or {}, "optimiser": self.optimiser or {}}
+        for group, tensors in groups.items():
+            found |= {f"{group}.{k}": v.detach().cpu().numpy() for k, v in tensors.items()}
+        return found
+
+
+def opened(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, dict[str, Tensor] | None]]:
+    """The header, and the tensors of each group ("net", "last", "optimiser"; None where there are none)."""
+    header = json.loads(np.asarray(arrays["header"], dtype=np.uint8).tobytes())
+    groups: dict[str, dict[str, Tensor] | None] = {}
+    for group in ("net", "last", "optimiser"):
+        found = {
+            k.removeprefix(f"{group}."): torch.from_numpy(np.array(v))
+            for k, v in arrays.items()
+            if k.startswith(f"{group}.")
+        }
+        groups[group] = found or None
+    return header, groups
