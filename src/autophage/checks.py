@@ -56,6 +56,8 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
         raise SpecError(
             f"{where}sampling.{min(unknown)} is not understood by learner {kind}; it takes: {known}"
         )
+    if hasattr(learner, "check_sampling"):
+        learner.check_sampling(agent.sampling)
     if getattr(learner, "start", "scratch") == "previous" and not getattr(learner, "warm_starts", False):
         raise SpecError(f"{where}learner.start is `previous` but learner {kind} always fits from scratch")
     if getattr(learner, "needs_labels", False) and "label" not in spec.data.reference().fields:

@@ -177,6 +177,11 @@ class Learner(ABC):
         gives is the workflow's too. Raises `SpecError` where they contradict each other."""
         return self, workflow
 
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Raises `SpecError` where its models cannot be sampled with these settings, all of which are in
+        `sampling_keys`."""
+        return None
+
     def in_generation(self, generation: int) -> Learner:
         """This learner as one generation uses it: itself, unless a setting follows a schedule."""
         return self

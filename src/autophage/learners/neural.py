@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -94,14 +95,11 @@ class NeuralLearner(Learner):
         values = getattr(source, "value_range", None)
         size = tuple(getattr(source, "shape", ()))
         if getattr(source, "kind_of_picture", None) == "image" and values is not None:
-            space = Pictures(size, *values, _type_of(source))
+            space = Pictures(size, float(values[0]), float(values[1]), _type_of(source))
         return self._knowing("_bound", Bound(space, len(getattr(source, "classes", None) or ()) or None))
 
     def _knowing(self, name: str, value: Any) -> Self:
-        other = replace(self)
-        for key in ("_bound",):
-            if hasattr(self, key):
-                object.__setattr__(other, key, getattr(self, key))
+        other = copy.copy(self)
         object.__setattr__(other, name, value)
         return other
 
@@ -164,11 +162,11 @@ class NeuralLearner(Learner):
         return (weight / weight.mean()).astype(np.float32)
 
 
-class Bound:
+class Bound(NamedTuple):
     """What a run knows of its data beyond the records: their space, where they are pictures, and how many classes."""
 
-    def __init__(self, space: RecordSpace | None, classes: int | None) -> None:
-        self.space, self.classes = space, classes
+    space: RecordSpace | None
+    classes: int | None
 
 
 def _type_of(source: Source) -> str:

@@ -1,0 +1,327 @@
+"""What diffusion and flow matching share: a network that turns noise into records, with classes where there are some.
+
+Noise and labels are drawn for 64 records together, each group from a stream of its own. So a record depends neither on how
+many are drawn after it nor, but for rounding, on how many pass through the network at once; and a drawing that was
+interrupted goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autophage.errors import DataError, FitFailed, RunError, SpecError
+from autophage.keys import Key
+from autophage.learners.neural import NetworkModel, NeuralLearner, opened
+from autophage.learners.record_spaces import RecordSpace, Table, restored
+from autophage.parts import Model, Sampling
+from autophage.samples import Samples
+from autophage.training import shelf
+from autophage.training.devices import Device
+from autophage.training.trainer import train
+
+GROUP = 64
+"""Records whose noise comes from one stream."""
+AT_ONCE = {"cpu": 256, "cuda": 2048}
+"""Records that pass through the network together; multiples of `GROUP`, found by `benchmarks`."""
+
+
+class DenoisingModel(NetworkModel):
+    """A network that makes records from noise, step by step.
+
+    Facts about the model: `network` (a spec that builds it), `space`, `classes` (how many; None without), `shares` (how
+    many training records each class had).
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        net: nn.Module,
+        space: RecordSpace,
+        shares: Sequence[float] | None,
+        device: Device,
+        report: Mapping[str, Any],
+        sampling: Sampling | None = None,
+        last: Mapping[str, Tensor] | None = None,
+        optimiser: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.network, self.space, self.device = network, space, device
+        self.net = net.eval().requires_grad_(False)
+        self.shares = None if shares is None else tuple(float(s) for s in shares)
+        self.report, self.last, self.optimiser = dict(report), last, optimiser
+        self.sampling = sampling or Sampling()
+
+    @property
+    def classes(self) -> int | None:
+        return None if self.shares is None else len(self.shares)
+
+    def tuned(self, sampling: Sampling) -> Any:
+        tuned = copy.copy(self)
+        tuned.sampling = sampling
+        return tuned
+
+    @abstractmethod
+    def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
+        """Noise z (n, ...) as network inputs; `draw(i)` is new noise of z's shape for step i."""
+
+    def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
+        """n records; with classes, `label` says of which: those of `given`, or the training set's shares to the nearest whole
+        numbers, in an order of their own."""
+        label = self._labels(n, key, given)
+        done = shelf.get(key / "drawn")
+        drawn = [done["x"]] if done is not None else []
+        at, now, size = (
+            sum(map(len, drawn)),
+            shelf.Now(),
+            AT_ONCE.get(self.device.name.partition(":")[0], GROUP),
+        )
+        self.net.to(self.device.name)
+        try:
+            while at < n:
+                take = min(size, n - at)
+                try:
+                    drawn.append(self._made(at, take, label, key))
+                except (torch.OutOfMemoryError, MemoryError) as error:
+                    if size <= GROUP:
+                        raise RunError(
+                            f"not even {GROUP} records fit into memory; take a smaller network"
+                        ) from error
+                    size = max(GROUP, size // 2 // GROUP * GROUP)
+                    continue
+                at += take
+                shelf.tell("sampling", at / n)
+                if now() and at < n:
+                    drawn = [np.concatenate(drawn)]
+                    shelf.put(key / "drawn", {"x": drawn[0]})
+        finally:
+            self.net.to("cpu")
+        shelf.forget(key / "drawn")
+        x = (
+            np.concatenate(drawn)
+            if drawn
+            else np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)
+        )
+        return Samples.of(x) if label is None else Samples.of(x, label=label)
+
+    @torch.no_grad()
+    def _made(self, first: int, n: int, label: np.ndarray | None, key: Key) -> np.ndarray:
+        """Records first to first + n; `first` is a multiple of the group."""
+        device = self.device.name
+        groups = range(first // GROUP, -(-(first + n) // GROUP))
+
+        def noise(name: str | int) -> Tensor:
+            parts = [
+                torch.randn(
+                    (GROUP, *self.space.shape),
+                    generator=(key / "group" / g / name).torch(device),
+                    device=device,
+                )
+                for g in groups
+            ]
+            return torch.cat(parts)[:n]
+
+        asked = None if label is None else torch.from_numpy(label[first : first + n]).to(device)
+        with self.device.autocast():
+            z = self.decode(noise("start"), asked, noise)
+        if not bool(z.isfinite().all()):
+            raise FitFailed("the model's samples are not finite")
+        return self.space.leave(z)
+
+    def _labels(self, n: int, key: Key, given: Samples | None) -> np.ndarray | None:
+        if self.shares is None:
+            return None
+        if given is not None and given.label is not None:
+            label = np.asarray(given.label, dtype=np.int64)[:n]
+            if len(label) < n or label.min() < 0 or label.max() >= len(self.shares):
+                raise DataError(
+                    f"{n} labels from 0 to {len(self.shares) - 1} are needed to sample {n} records"
+                )
+            return label
+        exact = np.array(self.shares) / sum(self.shares) * n
+        counts = np.floor(exact).astype(int)
+        counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
+        # A prefix must be a fair part of the whole, so the order is shuffled.
+        return (key / "labels").generator().permutation(np.repeat(np.arange(len(counts)), counts))
+
+    def facts(self) -> dict[str, Any]:
+        """What this kind of model adds to the header."""
+        return {}
+
+    def header(self) -> dict[str, Any]:
+        return {
+            "network": self.network.stored(),
+            "space": self.space.stored(),
+            "shares": self.shares,
+            **self.facts(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingLearner(NeuralLearner):
+    """A learner of networks that turn noise into records."""
+
+    network: str | dict[str, Any] | None = None
+    """small_unet (pictures; the default), mlp (vectors), unet or dit (of diffusers), or a mapping with kind and its
+    settings."""
+    labels: Literal["use", "ignore"] = "ignore"
+    """Whether to learn the records given their class; samples then carry theirs."""
+    condition_dropout: float = 0.1
+    """Share of the records whose class is hidden while learning, so that the network knows the unconditional law too."""
+    augment: Literal["none", "flip"] = "none"
+    """Mirror pictures at random while learning."""
+
+    conditional: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.condition_dropout < 1:
+            raise SpecError(f"learner.condition_dropout is {self.condition_dropout}; it must lie in [0, 1)")
+        if self.network is not None:
+            from autophage.networks import network_from
+
+            network_from(self.network)
+
+    @abstractmethod
+    def objective(self, records: RecordsToLearn) -> Any:
+        """The loss over these records."""
+
+    @abstractmethod
+    def made(
+        self, network: Any, net: nn.Module, space: RecordSpace, shares: Any, **kept: Any
+    ) -> DenoisingModel:
+        """The model of a trained network."""
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        if (sampling.guidance or sampling.bias is not None) and self.labels == "ignore":
+            raise SpecError(
+                "sampling.guidance and sampling.bias steer between a model with and one without classes; "
+                "they need learner.labels: use"
+            )
+        if sampling.bias == 0:
+            raise SpecError(
+                "sampling.bias is 0, which would be guidance without bound; it must be above zero here"
+            )
+
+    @property
+    def out_channels(self) -> int:
+        """Output channels of the network for each one of the data."""
+        return 1
+
+    def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> DenoisingModel:
+        from autophage.networks import network_from
+
+        if start is not None and not isinstance(start, DenoisingModel):
+            raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
+        space = self.space_of(data, start)
+        course = self.course(start is None)
+        records = self._records(data, space, start, course.device.name)
+        channels = space.shape[0] * self.out_channels
+        if start is None:
+            network = network_from(self.network or ("mlp" if len(space.shape) == 1 else "small_unet"))
+            net = network.build(space.shape, channels, records.classes, key / "network")
+        else:
+            network = start.network
+            net = network.build(space.shape, channels, records.classes, key / "network")
+            net.load_state_dict(start.net.state_dict())
+        carried = start is not None and self.optimiser == "carried"
+        done = train(
+            net,
+            self.objective(records),
+            course,
+            key / "train",
+            last=start.last if carried and start is not None else None,
+            optimiser=start.optimiser if carried and start is not None else None,
+        )
+        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
+        return self.made(
+            network, net, space, records.shares, device=course.device, report=done.report, **kept
+        )
+
+    def _records(
+        self, data: Samples, space: RecordSpace, start: DenoisingModel | None, device: str
+    ) -> RecordsToLearn:
+        classes = start.classes if start is not None else None
+        if start is None and self.labels == "use":
+            classes = self.bound.classes or (None if data.label is None else int(data.label.max()) + 1)
+            if classes is None:
+                raise FitFailed("learner.labels is `use` but the training records carry none")
+        label = data.label if classes is not None else None
+        if classes is not None and label is None:
+            raise FitFailed("a conditional model needs labelled training records, and these carry none")
+        shares = None if label is None else np.bincount(label, minlength=classes or 0).astype(float)
+        return RecordsToLearn(
+            Table(data.fields["x"], device),
+            space,
+            None if label is None else torch.from_numpy(np.asarray(label, dtype=np.int64)).to(device),
+            shares,
+            self.weights_of(data),
+            self.condition_dropout,
+            self.augment == "flip" and len(space.shape) == 3,
+        )
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> DenoisingModel:
+        from autophage.networks import network_from
+
+        header, groups = opened(arrays)
+        network, space = network_from(header["network"]), restored(header["space"])
+        classes = None if header["shares"] is None else len(header["shares"])
+        net = network.build(space.shape, space.shape[0] * self.out_channels, classes, Key(0))
+        net.load_state_dict(groups["net"] or {})
+        return self.made(
+            network,
+            net,
+            space,
+            header["shares"],
+            device=self.course(True).device,
+            report=header["report"],
+            last=groups["last"],
+            optimiser=groups["optimiser"],
+        )
+
+
+class RecordsToLearn:
+    """Training records as an objective asks for them: by row, mirrored and with hidden classes as the learner says."""
+
+    def __init__(
+        self,
+        table: Table,
+        space: RecordSpace,
+        label: Tensor | None,
+        shares: np.ndarray | None,
+        weight: np.ndarray | None,
+        condition_dropout: float,
+        flip: bool,
+    ) -> None:
+        self.table, self.space, self.label, self.shares = table, space, label, shares
+        self.weight = None if weight is None else torch.from_numpy(weight).to(table.device)
+        self.condition_dropout, self.flip = condition_dropout, flip
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def classes(self) -> int | None:
+        return None if self.shares is None else len(self.shares)
+
+    def rows(
+        self, index: np.ndarray, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Network inputs, labels (the null class where hidden) and weights of these rows."""
+        x = self.space.enter(self.table.rows(index))
+        n, device = len(x), x.device
+        if self.flip:
+            mirrored = torch.rand(n, generator=generator, device=device) < 0.5
+            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+        at = torch.from_numpy(index).to(device)
+        label = None
+        if self.label is not None:
+            hidden = torch.rand(n, generator=generator, device=device) < self.condition_dropout
+            label = torch.where(hidden, torch.tensor(self.classes, device=device), self.label[at])
+        return x, label, None if self.weight is None else self.weight[at]

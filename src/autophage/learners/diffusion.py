@@ -1,0 +1,193 @@
+"""Diffusion models: a network learns to take noise away, and a sampler walks from noise to records.
+
+    fit     minimise  E w |F(c_in y; c_noise) - (x0 - c_skip y) / c_out|^2,   y = x0 + sigma n
+    sample  y at the highest level, then down a ladder of levels by a sampler of `autophage.diffusion.samplers`
+
+(Ho, Jain and Abbeel 2020; Nichol and Dhariwal 2021; Song et al. 2021; Karras et al. 2022; Ho and Salimans 2022 for
+guidance.) Notation and tables: `autophage.diffusion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autophage.data.arguments import whole_number
+from autophage.diffusion import learned_variance, noise
+from autophage.diffusion.denoiser import Denoiser
+from autophage.diffusion.guidance import Guided, weight_of_bias
+from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, errors
+from autophage.diffusion.samplers import SAMPLERS, make_sampler
+from autophage.errors import SpecError
+from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
+from autophage.learners.record_spaces import Pictures, RecordSpace
+from autophage.parts import Sampling
+from autophage.registry import nearest
+
+CHAINS = ("linear", "cosine")
+STEPS = {"ancestral": None, "ddim": 50, "heun": 18, "euler": 50, "dpmpp_2m": 20}
+"""Steps of a sampler where none are given; None: every step of the chain."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a diffusion network has learned: levels, and what it predicts."""
+
+    noise: noise.NoiseLaw
+    prediction: Prediction
+    data_scale: float
+    learned_variance: bool
+    name: str
+
+    def denoiser(self, net: nn.Module) -> NetworkDenoiser:
+        return NetworkDenoiser(net, self.noise, self.prediction, self.data_scale)
+
+
+class DiffusionModel(DenoisingModel):
+    """A fitted diffusion model; `process` says what its network has learned."""
+
+    def __init__(self, process: Process, spacing: noise.Spacing, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.process, self.spacing = process, spacing
+
+    def denoiser(self) -> Denoiser:
+        """The estimate of a record from its noisy form that the sampler uses, guided where `sampling` says so."""
+        plain = self.process.denoiser(self.net)
+        weight = self.sampling.guidance or 0.0
+        if self.sampling.bias is not None:
+            weight = weight_of_bias(self.sampling.bias)
+        return Guided(plain, weight, null=self.classes) if weight else plain
+
+    def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
+        chain = isinstance(self.process.noise, noise.Discrete)
+        asked = self.sampling
+        name = asked.sampler or (
+            "ancestral" if self.process.learned_variance else "ddim" if chain else "heun"
+        )
+        settings: dict[str, Any] = {k: v for k in ("eta", "churn") if (v := getattr(asked, k)) is not None}
+        if name == "ancestral" and self.process.learned_variance:
+            settings["variance"] = "learned"
+        if chain and isinstance(self.space, Pictures):
+            settings["clip"] = (-1.0, 1.0)
+        sampler = make_sampler(name, **settings)
+        law = self.process.noise
+        steps = asked.steps or STEPS[name]
+        if isinstance(law, noise.Discrete) and name in ("ancestral", "ddim"):
+            ladder = law.timestep_ladder(steps or law.timesteps, self.spacing)
+        else:
+            ladder = law.ladder(steps or 50)
+        scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
+        return sampler.sample(self.denoiser(), z * scale, ladder, draw, label)
+
+    def facts(self) -> dict[str, Any]:
+        return {"process": self.process.name}
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Denoising at random levels."""
+
+    records: RecordsToLearn
+    process: Process
+    bin_width: float
+
+    @property
+    def size(self) -> int:
+        return len(self.records)
+
+    def batch(self, rows: np.ndarray, generator: torch.Generator) -> Sequence[Tensor | None]:
+        x, label, weight = self.records.rows(rows, generator)
+        sigma = self.process.noise.draw(len(x), generator)
+        n = torch.randn(x.shape, generator=generator, device=x.device)
+        return x, sigma, n, label, weight
+
+    def loss(self, net: nn.Module, *batch: Tensor | None) -> Tensor:
+        x, sigma, n, label, weight = batch
+        assert x is not None and sigma is not None and n is not None
+        p = self.process
+        each, output = errors(net, p.noise, p.prediction, x, sigma, n, label, p.data_scale)
+        if p.learned_variance and isinstance(p.noise, noise.Discrete):
+            y = x + sigma.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1)) * n
+            mean, fraction = output.float().chunk(2, dim=1)
+            level = sigma.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+            denoised = (y - level * mean.detach()).clamp(-1, 1)
+            term = learned_variance.bound(p.noise, x, y, denoised, (fraction + 1) / 2, sigma, self.bin_width)
+            each = each + learned_variance.WEIGHT * p.noise.timesteps * term
+        return each if weight is None else weight * each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion(DenoisingLearner):
+    """Denoising diffusion on pictures or vectors, with every process of the field behind one interface."""
+
+    citation: ClassVar[tuple[str, ...]] = (
+        "Ho, Jain and Abbeel (2020), Denoising diffusion probabilistic models, NeurIPS, arXiv 2006.11239",
+        "Karras, Aittala, Aila and Laine (2022), Elucidating the design space of diffusion-based generative models, "
+        "NeurIPS, arXiv 2206.00364",
+    )
+    sampling_keys: ClassVar[frozenset[str]] = frozenset(
+        {"bias", "guidance", "sampler", "steps", "eta", "churn"}
+    )
+
+    noise: Literal["edm", "linear", "cosine", "vp", "ve"] = "edm"
+    """The levels the network learns at: edm (log-normal), the linear or cosine chain of DDPM, or the continuous
+    variance-preserving and -exploding laws."""
+    prediction: Literal["auto", "epsilon", "v", "sample"] = "auto"
+    """What the network predicts; auto: what the noise law's paper does."""
+    timesteps: int = 1000
+    """Steps of the linear and cosine chains."""
+    learned_variance: bool = False
+    """Learn the steps' variances too (improved DDPM); chains with epsilon only."""
+    spacing: Literal["trailing", "leading", "quadratic"] = "trailing"
+    """Which steps of a chain a shorter sampler takes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(self.timesteps, "learner.timesteps", least=2)
+        if self.learned_variance and not (self.noise in CHAINS and self.prediction in ("auto", "epsilon")):
+            raise SpecError(
+                "learner.learned_variance needs learner.noise linear or cosine, and learner.prediction epsilon"
+            )
+        if self.prediction != "auto" and self.noise == "ve":
+            raise SpecError(
+                "learner.prediction goes with variance-preserving noise; with learner.noise ve leave it auto"
+            )
+
+    @property
+    def out_channels(self) -> int:
+        return 2 if self.learned_variance else 1
+
+    def process(self, space: RecordSpace) -> Process:
+        """What the network learns, for records of this space."""
+        laws: dict[str, Callable[[], noise.NoiseLaw]] = {
+            "edm": noise.LogNormal,
+            "vp": noise.VariancePreserving,
+            "ve": noise.VarianceExploding,
+            "linear": lambda: noise.linear(self.timesteps),
+            "cosine": lambda: noise.cosine(self.timesteps),
+        }
+        prediction: Any = self.prediction
+        if prediction == "auto":
+            prediction = {"edm": "edm", "ve": "noise_level"}.get(self.noise, "epsilon")
+        scale = 0.5 if isinstance(space, Pictures) else 1.0
+        return Process(laws[self.noise](), prediction, scale, self.learned_variance, self.noise)
+
+    def objective(self, records: RecordsToLearn) -> _Objective:
+        space = records.space
+        levels = space.high - space.low if isinstance(space, Pictures) else 255.0
+        return _Objective(records, self.process(space), 2 / levels)
+
+    def made(
+        self, network: Any, net: nn.Module, space: RecordSpace, shares: Any, **kept: Any
+    ) -> DiffusionModel:
+        return DiffusionModel(self.process(space), self.spacing, network, net, space, shares, **kept)
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        super().check_sampling(sampling)
+        if sampling.sampler is not None and sampling.sampler not in SAMPLERS:
+            raise SpecError(f"sampling.sampler is '{sampling.sampler}'{nearest(sampling.sampler, SAMPLERS)}")
