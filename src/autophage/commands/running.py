@@ -192,6 +192,8 @@ class Progressing:
         self.bar.__exit__(*error)
 
     def __call__(self, event: dict[str, Any]) -> None:
+        if event.get("event") == "working":
+            self._inside(event)
         if event.get("event") != "generation_done":
             return
         self.done += 1
@@ -207,6 +209,16 @@ class Progressing:
                 f"{self.spec.name}: {self.done} of {self.total} generations, about {left:.0f} s left  {shown}",
                 file=sys.stderr,
             )
+
+
+    def _inside(self, event: dict[str, Any]) -> None:
+        """How far long work inside a generation has come."""
+        said = f"generation {event['generation']}: {event['what']} {event['share']:.0%}"
+        if isinstance(self.bar, Progress):
+            self.bar.update(self.task, metric=said)
+        elif not self.quiet and time.monotonic() - self.latest > 20:
+            self.latest = time.monotonic()
+            print(f"{self.spec.name}: {said}", file=sys.stderr)
 
 
 def _dry(spec: Spec, as_json: bool) -> int:
