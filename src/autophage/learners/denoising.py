@@ -11,6 +11,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,10 +22,11 @@ from autophage.errors import DataError, FitFailed, RunError, SpecError
 from autophage.keys import Key
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
 from autophage.learners.record_spaces import RecordSpace, Table, restored
+from autophage.networks.kinds import network_from
 from autophage.parts import Model, Sampling
 from autophage.samples import Samples
 from autophage.training import shelf
-from autophage.training.devices import Device
+from autophage.training.devices import Device, world
 from autophage.training.trainer import train
 
 GROUP = 64
@@ -36,8 +38,8 @@ AT_ONCE = {"cpu": 256, "cuda": 2048}
 class DenoisingModel(NetworkModel):
     """A network that makes records from noise, step by step.
 
-    Facts about the model: `network` (a spec that builds it), `space`, `classes` (how many; None without), `shares` (how
-    many training records each class had).
+    `network` is the spec that builds it, `shares` say how many training records each class had (None without classes),
+    `facts` what it has learned, as plain data.
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class DenoisingModel(NetworkModel):
         net: nn.Module,
         space: RecordSpace,
         shares: Sequence[float] | None,
+        facts: Mapping[str, Any],
         device: Device,
         report: Mapping[str, Any],
         sampling: Sampling | None = None,
         last: Mapping[str, Tensor] | None = None,
         optimiser: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.network, self.space, self.device = network, space, device
+        self.network, self.space, self.facts, self.device = network, space, dict(facts), device
         self.net = net.eval().requires_grad_(False)
         self.shares = None if shares is None else tuple(float(s) for s in shares)
         self.report, self.last, self.optimiser = dict(report), last, optimiser
@@ -75,45 +78,43 @@ class DenoisingModel(NetworkModel):
         """n records; with classes, `label` says of which: those of `given`, or the training set's shares to the nearest whole
         numbers, in an order of their own."""
         label = self._labels(n, key, given)
-        done = shelf.get(key / "drawn")
-        drawn = [done["x"]] if done is not None else []
-        at, now, size = (
-            sum(map(len, drawn)),
-            shelf.Now(),
-            AT_ONCE.get(self.device.name.partition(":")[0], GROUP),
-        )
-        self.net.to(self.device.name)
-        try:
-            while at < n:
-                take = min(size, n - at)
-                try:
-                    drawn.append(self._made(at, take, label, key))
-                except (torch.OutOfMemoryError, MemoryError) as error:
-                    if size <= GROUP:
-                        raise RunError(
-                            f"not even {GROUP} records fit into memory; take a smaller network"
-                        ) from error
-                    size = max(GROUP, size // 2 // GROUP * GROUP)
-                    continue
-                at += take
-                shelf.tell("sampling", at / n)
-                if now() and at < n:
-                    drawn = [np.concatenate(drawn)]
-                    shelf.put(key / "drawn", {"x": drawn[0]})
-        finally:
-            self.net.to("cpu")
-        shelf.forget(key / "drawn")
-        x = (
-            np.concatenate(drawn)
-            if drawn
-            else np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)
-        )
+        x = world().call(_drawn, self, n, label, key)
         return Samples.of(x) if label is None else Samples.of(x, label=label)
 
+    def drawn(self, rows: range, label: np.ndarray | None, key: Key) -> np.ndarray:
+        """Records (n, d) number rows.start to rows.stop of a sample; the first is the first of a group."""
+        alone = world().size == 1
+        done = shelf.get(key / "drawn") if alone else None
+        parts = [done["x"]] if done is not None else []
+        at, now = rows.start + sum(map(len, parts)), shelf.Now()
+        size = AT_ONCE.get(self.device.name.partition(":")[0], GROUP)
+        name = world().here(self.device.name)
+        self.net.to(name)
+        try:
+            while at < rows.stop:
+                try:
+                    parts.append(self._made(at, min(size, rows.stop - at), label, key, name))
+                except (torch.OutOfMemoryError, MemoryError) as error:
+                    if size <= GROUP:
+                        said = f"not even {GROUP} records fit into memory; take a smaller network"
+                        raise RunError(said) from error
+                    size = max(GROUP, size // 2 // GROUP * GROUP)
+                    continue
+                at = min(at + size, rows.stop)
+                shelf.tell("sampling", (at - rows.start) / len(rows))
+                if alone and now() and at < rows.stop:
+                    parts = [np.concatenate(parts)]
+                    shelf.put(key / "drawn", {"x": parts[0]})
+        finally:
+            self.net.to("cpu")
+        if alone:
+            shelf.forget(key / "drawn")
+        empty = np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)
+        return np.concatenate(parts) if parts else empty
+
     @torch.no_grad()
-    def _made(self, first: int, n: int, label: np.ndarray | None, key: Key) -> np.ndarray:
+    def _made(self, first: int, n: int, label: np.ndarray | None, key: Key, device: str) -> np.ndarray:
         """Records first to first + n; `first` is a multiple of the group."""
-        device = self.device.name
         groups = range(first // GROUP, -(-(first + n) // GROUP))
 
         def noise(name: str | int) -> Tensor:
@@ -150,17 +151,20 @@ class DenoisingModel(NetworkModel):
         # A prefix must be a fair part of the whole, so the order is shuffled.
         return (key / "labels").generator().permutation(np.repeat(np.arange(len(counts)), counts))
 
-    def facts(self) -> dict[str, Any]:
-        """What this kind of model adds to the header."""
-        return {}
-
     def header(self) -> dict[str, Any]:
         return {
-            "network": self.network.stored(),
+            "network": self.network.body(),
             "space": self.space.stored(),
             "shares": self.shares,
-            **self.facts(),
+            "facts": dict(self.facts),
         }
+
+
+def _drawn(model: DenoisingModel, n: int, label: np.ndarray | None, key: Key) -> np.ndarray:
+    """In every process: its part of n records, whole groups; in the first one all of them."""
+    groups = world().mine(-(-n // GROUP))
+    rows = range(min(groups.start * GROUP, n), min(groups.stop * GROUP, n))
+    return world().gathered(model.drawn(rows, label, key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,17 +188,25 @@ class DenoisingLearner(NeuralLearner):
         if not 0 <= self.condition_dropout < 1:
             raise SpecError(f"learner.condition_dropout is {self.condition_dropout}; it must lie in [0, 1)")
         if self.network is not None:
-            from autophage.networks import network_from
+            network_from(_body(self.network))
 
-            network_from(self.network)
+    def facts(self, space: RecordSpace) -> dict[str, Any]:
+        """What a network trained from scratch learns, as plain data; one that is trained on keeps its predecessor's."""
+        return {}
 
     @abstractmethod
-    def objective(self, records: RecordsToLearn) -> Any:
+    def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> Any:
         """The loss over these records."""
 
     @abstractmethod
     def made(
-        self, network: Any, net: nn.Module, space: RecordSpace, shares: Any, **kept: Any
+        self,
+        network: Any,
+        net: nn.Module,
+        space: RecordSpace,
+        shares: Any,
+        facts: Mapping[str, Any],
+        **kept: Any,
     ) -> DenoisingModel:
         """The model of a trained network."""
 
@@ -215,8 +227,6 @@ class DenoisingLearner(NeuralLearner):
         return 1
 
     def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> DenoisingModel:
-        from autophage.networks import network_from
-
         if start is not None and not isinstance(start, DenoisingModel):
             raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
         space = self.space_of(data, start)
@@ -224,16 +234,17 @@ class DenoisingLearner(NeuralLearner):
         records = self._records(data, space, start, course.device.name)
         channels = space.shape[0] * self.out_channels
         if start is None:
-            network = network_from(self.network or ("mlp" if len(space.shape) == 1 else "small_unet"))
+            network = network_from(_body(self.network or ("mlp" if len(space.shape) == 1 else "small_unet")))
             net = network.build(space.shape, channels, records.classes, key / "network")
         else:
             network = start.network
             net = network.build(space.shape, channels, records.classes, key / "network")
             net.load_state_dict(start.net.state_dict())
+        facts = self.facts(space) if start is None else start.facts
         carried = start is not None and self.optimiser == "carried"
         done = train(
             net,
-            self.objective(records),
+            self.objective(records, facts),
             course,
             key / "train",
             last=start.last if carried and start is not None else None,
@@ -241,7 +252,7 @@ class DenoisingLearner(NeuralLearner):
         )
         kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
         return self.made(
-            network, net, space, records.shares, device=course.device, report=done.report, **kept
+            network, net, space, records.shares, facts, device=course.device, report=done.report, **kept
         )
 
     def _records(
@@ -255,20 +266,48 @@ class DenoisingLearner(NeuralLearner):
         label = data.label if classes is not None else None
         if classes is not None and label is None:
             raise FitFailed("a conditional model needs labelled training records, and these carry none")
-        shares = None if label is None else np.bincount(label, minlength=classes or 0).astype(float)
         return RecordsToLearn(
-            Table(data.fields["x"], device),
+            data.fields["x"],
             space,
-            None if label is None else torch.from_numpy(np.asarray(label, dtype=np.int64)).to(device),
-            shares,
+            None if label is None else np.asarray(label, dtype=np.int64),
+            classes,
             self.weights_of(data),
             self.condition_dropout,
             self.augment == "flip" and len(space.shape) == 3,
+            device,
         )
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> DenoisingModel:
-        from autophage.networks import network_from
+    def initial(self, values: Mapping[str, Any], dim: int) -> DenoisingModel:
+        """The model of `initial_model: {checkpoint: PATH}`: a generation's folder of an earlier run, its model file, or what
+        `adopted` reads. Raises `SpecError` when there is none, or for other records."""
+        if set(values) != {"checkpoint"}:
+            raise SpecError(f"initial_model of a network takes checkpoint; got {sorted(values)}")
+        place = Path(values["checkpoint"])
+        found = place / "model.safetensors" if place.is_dir() else place
+        model = self._stored(found) if found.suffix == ".safetensors" and found.is_file() else None
+        if model is None:
+            model = self.adopted(str(values["checkpoint"]))
+        if int(np.prod(model.space.shape)) != dim:
+            raise SpecError(
+                f"initial_model.checkpoint {place} makes records of {' x '.join(map(str, model.space.shape))} numbers, "
+                f"the data have {dim}"
+            )
+        return model
 
+    def _stored(self, file: Path) -> DenoisingModel | None:
+        from safetensors.numpy import load
+
+        try:
+            arrays = load(file.read_bytes())
+        except Exception as error:
+            raise SpecError(f"initial_model.checkpoint {file} cannot be read: {error}") from error
+        return self.restore(arrays) if "header" in arrays else None
+
+    def adopted(self, place: str) -> DenoisingModel:
+        """A model of another library's folder. Raises `SpecError` where this learner knows none."""
+        raise SpecError(f"initial_model.checkpoint {place} holds no model.safetensors of a run")
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> DenoisingModel:
         header, groups = opened(arrays)
         network, space = network_from(header["network"]), restored(header["space"])
         classes = None if header["shares"] is None else len(header["shares"])
@@ -279,6 +318,7 @@ class DenoisingLearner(NeuralLearner):
             net,
             space,
             header["shares"],
+            header["facts"],
             device=self.course(True).device,
             report=header["report"],
             last=groups["last"],
@@ -286,29 +326,38 @@ class DenoisingLearner(NeuralLearner):
         )
 
 
+def _body(network: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"kind": network} if isinstance(network, str) else network
+
+
 class RecordsToLearn:
     """Training records as an objective asks for them: by row, mirrored and with hidden classes as the learner says."""
 
     def __init__(
         self,
-        table: Table,
+        x: Any,
         space: RecordSpace,
-        label: Tensor | None,
-        shares: np.ndarray | None,
+        label: np.ndarray | None,
+        classes: int | None,
         weight: np.ndarray | None,
         condition_dropout: float,
         flip: bool,
+        device: str,
     ) -> None:
-        self.table, self.space, self.label, self.shares = table, space, label, shares
-        self.weight = None if weight is None else torch.from_numpy(weight).to(table.device)
+        self._made_of = (x, space, label, classes, weight, condition_dropout, flip, device)
+        device = world().here(device)
+        self.table, self.space, self.classes = Table(x, device), space, classes
+        self.label, self.weight = (
+            None if values is None else torch.from_numpy(values).to(device) for values in (label, weight)
+        )
         self.condition_dropout, self.flip = condition_dropout, flip
+        self.shares = None if label is None else np.bincount(label, minlength=classes or 0).astype(float)
+
+    def __reduce__(self) -> Any:
+        return RecordsToLearn, self._made_of  # in another process on that one's device
 
     def __len__(self) -> int:
         return len(self.table)
-
-    @property
-    def classes(self) -> int | None:
-        return None if self.shares is None else len(self.shares)
 
     def rows(
         self, index: np.ndarray, generator: torch.Generator

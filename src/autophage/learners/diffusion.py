@@ -9,8 +9,8 @@ guidance.) Notation and tables: `autophage.diffusion`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -30,6 +30,11 @@ from autophage.parts import Sampling
 from autophage.registry import nearest
 
 CHAINS = ("linear", "cosine")
+CONTINUOUS: dict[str, type[noise.NoiseLaw]] = {
+    "edm": noise.LogNormal,
+    "vp": noise.VariancePreserving,
+    "ve": noise.VarianceExploding,
+}
 STEPS = {"ancestral": None, "ddim": 50, "heun": 18, "euler": 50, "dpmpp_2m": 20}
 """Steps of a sampler where none are given; None: every step of the chain."""
 
@@ -40,20 +45,33 @@ class Process:
 
     noise: noise.NoiseLaw
     prediction: Prediction
-    data_scale: float
-    learned_variance: bool
-    name: str
+    data_scale: float = 0.5
+    learned_variance: bool = False
 
     def denoiser(self, net: nn.Module) -> NetworkDenoiser:
         return NetworkDenoiser(net, self.noise, self.prediction, self.data_scale)
+
+    def body(self) -> dict[str, Any]:
+        """As plain data: a chain by its betas, another law by its name."""
+        law: Any = next((k for k, kind in CONTINUOUS.items() if isinstance(self.noise, kind)), None)
+        if isinstance(self.noise, noise.Discrete):
+            law = list(self.noise.betas)
+        return {**asdict(replace(self, noise=None)), "noise": law}  # type: ignore[arg-type]
+
+    @staticmethod
+    def restored(body: Mapping[str, Any]) -> Process:
+        """The process that `body` describes."""
+        law = body["noise"]
+        made = CONTINUOUS[law]() if isinstance(law, str) else noise.Discrete(tuple(law))
+        return Process(**{**body, "noise": made})
 
 
 class DiffusionModel(DenoisingModel):
     """A fitted diffusion model; `process` says what its network has learned."""
 
-    def __init__(self, process: Process, spacing: noise.Spacing, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.process, self.spacing = process, spacing
+        self.process = Process.restored(self.facts["process"])
 
     def denoiser(self) -> Denoiser:
         """The estimate of a record from its noisy form that the sampler uses, guided where `sampling` says so."""
@@ -61,7 +79,7 @@ class DiffusionModel(DenoisingModel):
         weight = self.sampling.guidance or 0.0
         if self.sampling.bias is not None:
             weight = weight_of_bias(self.sampling.bias)
-        return Guided(plain, weight, null=self.classes) if weight else plain
+        return Guided(plain, weight, null=self.classes or 0) if weight else plain
 
     def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
         chain = isinstance(self.process.noise, noise.Discrete)
@@ -78,14 +96,11 @@ class DiffusionModel(DenoisingModel):
         law = self.process.noise
         steps = asked.steps or STEPS[name]
         if isinstance(law, noise.Discrete) and name in ("ancestral", "ddim"):
-            ladder = law.timestep_ladder(steps or law.timesteps, self.spacing)
+            ladder = law.timestep_ladder(steps or law.timesteps, self.facts["spacing"])
         else:
             ladder = law.ladder(steps or 50)
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
         return sampler.sample(self.denoiser(), z * scale, ladder, draw, label)
-
-    def facts(self) -> dict[str, Any]:
-        return {"process": self.process.name}
 
 
 @dataclass(frozen=True)
@@ -163,29 +178,32 @@ class Diffusion(DenoisingLearner):
         return 2 if self.learned_variance else 1
 
     def process(self, space: RecordSpace) -> Process:
-        """What the network learns, for records of this space."""
-        laws: dict[str, Callable[[], noise.NoiseLaw]] = {
-            "edm": noise.LogNormal,
-            "vp": noise.VariancePreserving,
-            "ve": noise.VarianceExploding,
-            "linear": lambda: noise.linear(self.timesteps),
-            "cosine": lambda: noise.cosine(self.timesteps),
-        }
+        """What a network learns from scratch, for records of this space."""
         prediction: Any = self.prediction
         if prediction == "auto":
             prediction = {"edm": "edm", "ve": "noise_level"}.get(self.noise, "epsilon")
-        scale = 0.5 if isinstance(space, Pictures) else 1.0
-        return Process(laws[self.noise](), prediction, scale, self.learned_variance, self.noise)
+        chains = {"linear": noise.linear, "cosine": noise.cosine}
+        law = chains[self.noise](self.timesteps) if self.noise in chains else CONTINUOUS[self.noise]()
+        return Process(law, prediction, 0.5 if isinstance(space, Pictures) else 1.0, self.learned_variance)
 
-    def objective(self, records: RecordsToLearn) -> _Objective:
+    def facts(self, space: RecordSpace) -> dict[str, Any]:
+        return {"process": self.process(space).body(), "spacing": self.spacing}
+
+    def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> _Objective:
         space = records.space
         levels = space.high - space.low if isinstance(space, Pictures) else 255.0
-        return _Objective(records, self.process(space), 2 / levels)
+        return _Objective(records, Process.restored(facts["process"]), 2 / levels)
 
     def made(
-        self, network: Any, net: nn.Module, space: RecordSpace, shares: Any, **kept: Any
+        self,
+        network: Any,
+        net: nn.Module,
+        space: RecordSpace,
+        shares: Any,
+        facts: Mapping[str, Any],
+        **kept: Any,
     ) -> DiffusionModel:
-        return DiffusionModel(self.process(space), self.spacing, network, net, space, shares, **kept)
+        return DiffusionModel(network, net, space, shares, facts, **kept)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)

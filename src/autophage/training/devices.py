@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from autophage.errors import AutophageError, MissingExtra
+
+T = TypeVar("T")
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -79,6 +86,10 @@ class World:
     def device(self) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
+    def here(self, device: str) -> str:
+        """The device of that kind in this process."""
+        return device
+
     def mine(self, n: int) -> slice:
         """This process's part of n records."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
@@ -87,10 +98,106 @@ class World:
         """Adds up loss and gradients over the processes."""
         return loss
 
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What the function returns here, every process having called it."""
+        return function(*arguments)
 
-_world = World()
+    def gathered(self, part: np.ndarray) -> np.ndarray:
+        """The processes' parts end to end, in the first one."""
+        return part
+
+
+class Joined(World):
+    """Several processes, each with a device of its own, joined by accelerate.
+
+    The first one runs the loop. The others `follow`: they wait until it calls a function in all of them, so nothing but
+    training and sampling needs to know of them, and only the first one reads or writes files.
+    """
+
+    def __init__(self) -> None:
+        from accelerate import Accelerator, InitProcessGroupKwargs
+
+        # The others wait while the first one measures, which may take long.
+        self._accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+        self.rank, self.size = self._accelerator.process_index, self._accelerator.num_processes
+
+    @property
+    def device(self) -> str:
+        return str(self._accelerator.device)
+
+    def here(self, device: str) -> str:
+        return self.device if device.partition(":")[0] == self.device.partition(":")[0] else device
+
+    def summed(self, loss: Tensor, weights: Sequence[nn.Parameter]) -> Tensor:
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
+        whole = torch.cat([loss.reshape(1), *(g.flatten() for g in gradients)])
+        whole = self._accelerator.reduce(whole, "sum")
+        at = 1
+        for p, gradient in zip(weights, gradients, strict=True):
+            p.grad = whole[at : at + gradient.numel()].view_as(gradient)
+            at += gradient.numel()
+        return whole[0]
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        if self.first:
+            self._told((function, arguments))
+        return function(*arguments)
+
+    def gathered(self, part: np.ndarray) -> np.ndarray:
+        from accelerate.utils import gather_object
+
+        return np.concatenate(gather_object([part]))
+
+    def follow(self) -> None:
+        """Calls what the first process calls, until it says that it is done."""
+        while (asked := self._told(None)) is not None:
+            function, arguments = asked
+            # What goes wrong in a fit goes wrong in every process, and the first one tells the user.
+            with contextlib.suppress(AutophageError):
+                function(*arguments)
+
+    def release(self) -> None:
+        """Lets the others go."""
+        self._told(None)
+
+    def _told(self, what: Any) -> Any:
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([what])[0]
+
+
+_world: World = World()
 
 
 def world() -> World:
     """The processes that train together."""
     return _world
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[bool]:
+    """Within the block, the processes that a launcher has started (`accelerate launch --num_processes 2 -m autophage run
+    ...`) train together. True in the process that is to run the loop; the others follow it, and are told False when it is
+    done. Without a launcher nothing happens.
+
+    Raises `MissingExtra` when there are several processes and accelerate is not installed.
+    """
+    global _world
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield True
+        return
+    try:
+        _world = several = Joined()
+    except ImportError as error:
+        raise MissingExtra("several processes need accelerate; pip install 'autophage[dist]'") from error
+    try:
+        if several.first:
+            try:
+                yield True
+            finally:
+                several.release()
+        else:
+            several.follow()
+            yield False
+    finally:
+        _world = World()

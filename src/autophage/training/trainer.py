@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -102,16 +102,24 @@ def train(
     """
     if objective.size < 1:
         raise FitFailed("there is nothing to learn from: the training set is empty")
-    course = course if course.batch <= objective.size else _smaller(course, objective.size)
+    course = replace(course, batch=min(course.batch, objective.size))
+    return world().call(_trained, net, objective, course, key, last, optimiser, what)
+
+
+def _trained(
+    net: nn.Module,
+    objective: Objective,
+    course: Course,
+    key: Key,
+    last: Mapping[str, Tensor] | None,
+    optimiser: Mapping[str, Tensor] | None,
+    what: str,
+) -> Trained:
+    """In every process: the same training, each with its part of every batch."""
+    course = replace(course, device=replace(course.device, name=world().here(course.device.name)))
     run = _Run(net, objective, course, key, last, optimiser)
     run.go(what)
     return run.end()
-
-
-def _smaller(course: Course, size: int) -> Course:
-    from dataclasses import replace
-
-    return replace(course, batch=size)
 
 
 class _Run:
