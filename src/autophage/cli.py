@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,15 @@ SpecArgument = Annotated[
 ]
 
 
+def _joined() -> AbstractContextManager[bool]:
+    """The processes of a launcher (`accelerate launch`): the first one runs the command, the others train with it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return nullcontext(True)
+    from autophage.training.devices import joined
+
+    return joined()
+
+
 def main() -> None:
     """Entry point: user errors as one sentence, no traceback."""
     from autophage.errors import UserError
@@ -47,7 +57,8 @@ def main() -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `module:Class` in a spec names the user's own files too
     try:
-        code = app(standalone_mode=False)
+        with _joined() as first:
+            code = app(standalone_mode=False) if first else 0
     except UserError as error:
         print(f"autophage: {error}", file=sys.stderr)
         sys.exit(2)
