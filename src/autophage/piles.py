@@ -16,7 +16,7 @@ import numpy as np
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.parts import Model, Source, SufficientLearner
-from autophage.samples import REAL, Batch, Samples
+from autophage.samples import REAL, Batch, Samples, reckonable
 from autophage.workflows import Plan, Row, Workflow
 
 Share = float | np.ndarray
@@ -43,9 +43,9 @@ class RealData:
         train = self.source.train()
         if self.bootstrap:
             rows = (key / "bootstrap").generator().integers(0, len(train), (self.replicates, self.size))
-            return Batch.of(train.x[rows]) if self.batched else train[rows[0]]
+            return Batch.of(reckonable(train.x[rows])) if self.batched else train[rows[0]]
         held = train if self.size == len(train) else train[: self.size]
-        return Batch.of(held.x[None]) if self.batched else held
+        return Batch.of(reckonable(held.x[None])) if self.batched else held
 
     def fresh(self, n: int, used: int, key: Key) -> Any:
         """n new real records; a finite source hands out its unused part, `used` of which are gone."""
@@ -61,7 +61,7 @@ class RealData:
         order = (Key(0) / "fresh").generator().permutation(left) if left else np.arange(0)
         pool = order + self.size if left else np.arange(len(train))
         taken = train[pool[(used + np.arange(n)) % len(pool)]]
-        return Batch.of(taken.x[None]) if self.batched else taken
+        return Batch.of(reckonable(taken.x[None])) if self.batched else taken
 
     def _shaped(self, batch: Batch) -> Any:
         return batch if self.batched else batch.replicate(0)

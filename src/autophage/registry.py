@@ -47,6 +47,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "swiss_roll": ("autophage.data.swiss_roll:SwissRollSource", "a rolled-up sheet"),
         "digits": ("autophage.data.digits:DigitsSource", "1,797 real handwritten digits, 8 x 8 (embedded)"),
         "mnist": ("autophage.data.mnist:MnistSource", "handwritten digits, 28 x 28, from idx files"),
+        "images": (
+            "autophage.data.images:ImagesSource",
+            "pictures: a folder, zip, parquet, npz, idx files or strips of tiles",
+        ),
+        "cifar10": (
+            "autophage.data.cifar10:Cifar10Source",
+            "CIFAR-10: python or binary batches, parquet or strips",
+        ),
         "table": (
             "autophage.data.table:TableSource",
             "a csv or parquet file, numeric and categorical columns",
@@ -74,6 +82,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.learners.gaussian_mixture:GaussianMixture",
             "a Gaussian mixture by EM",
         ),
+        "diffusion": ("autophage.learners.diffusion:Diffusion", "denoising diffusion, every process of the field"),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),
     },
@@ -159,6 +168,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.excess_risk:ExcessRisk",
             "error of a regression on real inputs, without noise",
         ),
+        "training": ("autophage.metrics.training:Training", "how a deep learner's training went"),
         "real_share": ("autophage.metrics.real_share:RealShare", "real records in the training set"),
         "proposals": ("autophage.metrics.curation_cost:Proposals", "records drawn, rejected ones included"),
         "acceptance": ("autophage.metrics.curation_cost:Acceptance", "share of the proposals that was kept"),

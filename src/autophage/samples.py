@@ -112,6 +112,15 @@ def chunks(field: Field, size: int = 65536) -> Iterator[np.ndarray]:
     return whole.chunks(size)
 
 
+def reckonable(x: np.ndarray) -> np.ndarray:
+    """Records that anyone may subtract and square: bytes, which wrap around, become float64.
+
+    >>> (reckonable(np.array([3], np.uint8)) - 5).item()
+    -2.0
+    """
+    return x.astype(np.float64) if x.dtype == np.uint8 else x
+
+
 @dataclass(frozen=True)
 class Samples:
     """Records of one replicate with their provenance.

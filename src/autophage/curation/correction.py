@@ -14,7 +14,7 @@ import numpy as np
 from autophage import registry
 from autophage.errors import FitFailed, SpecError
 from autophage.parts import Curating, Curation, Learner, Source
-from autophage.samples import REAL, Batch, Samples
+from autophage.samples import REAL, Batch, Samples, reckonable
 from autophage.theory.corrected import replaced_share
 
 BUILT_IN = ("ideal", "empirical")
@@ -118,16 +118,18 @@ class Correction(Curation):
     def _corrected(self, x: np.ndarray, context: Curating, r: int) -> np.ndarray:
         function = self._function
         assert function is not None
-        arguments = [x]
+        arguments = [reckonable(x)]
         if _takes_two(function):
             real = context.real
-            arguments.append(real.replicate(r).x if isinstance(real, Batch) else real.x)
+            arguments.append(reckonable(real.replicate(r).x if isinstance(real, Batch) else real.x))
         found = np.asarray(function(*arguments))
         name = getattr(function, "__name__", type(function).__name__)
         if found.shape != x.shape:
             raise FitFailed(f"the corrector {name} gave records of shape {found.shape} for {x.shape}")
         if found.dtype.kind not in "iufb" or not np.isfinite(found).all():
             raise FitFailed(f"the corrector {name} gave values that are not finite")
+        if x.dtype == np.uint8:
+            found = np.clip(np.rint(found), 0, 255)  # bytes would wrap around
         return found.astype(x.dtype)
 
 

@@ -18,6 +18,7 @@ from autophage import registry
 from autophage.data.arguments import array, frozen, not_negative, positive
 from autophage.errors import FitFailed, SpecError
 from autophage.parts import Source
+from autophage.samples import reckonable
 
 Score = Callable[[np.ndarray], np.ndarray]
 """From records (m, ...) to their rewards (m,)."""
@@ -196,7 +197,7 @@ class Own(Reward):
         name = getattr(self.function, "__name__", type(self.function).__name__)
 
         def scored(x: np.ndarray) -> np.ndarray:
-            found = np.asarray(self.function(x))
+            found = np.asarray(self.function(reckonable(x)))
             if found.shape != (len(x),) or found.dtype.kind not in "iufb":
                 raise FitFailed(
                     f"the reward {name} gave {found.dtype} of shape {found.shape} for {len(x)} records; one number "

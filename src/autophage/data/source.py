@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -29,6 +30,9 @@ FIXED = Key(0, ("data",))
 
 FEWEST = 5
 """The fewest records a finite set may have: below that no record in five is left for the reference."""
+
+PIECE = 1 << 23
+"""Bytes that are compared or copied at a time, so that a set on disk never fills the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,31 @@ class Records(NamedTuple):
     origin: str
 
 
+class Split(NamedTuple):
+    """The two parts of a finite set, and the natural shape of a record."""
+
+    train: Samples
+    reference: Samples
+    shape: tuple[int, ...]
+
+
+def pieces(x: np.ndarray) -> Iterator[slice]:
+    """Slices of x, end to end, of about `PIECE` bytes each."""
+    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    return (slice(low, low + step) for low in range(0, len(x), step))
+
+
+def split_rows(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n records train (four in five, rounded up) and which are held out; the same at every call.
+
+    >>> [len(part) for part in split_rows(9)]
+    [8, 1]
+    """
+    order = (FIXED / "split").generator().permutation(n)
+    border = -(-4 * n // 5)
+    return order[:border], order[border:]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FiniteSource(RealSource):
     """A data set, read when first needed and kept."""
@@ -162,27 +191,39 @@ class FiniteSource(RealSource):
         """Reads the records (the first `size` are enough). Raises `DataError` when they cannot be used."""
 
     @cached_property
-    def _split(self) -> tuple[Samples, Samples, tuple[int, ...]]:
-        x, label, origin = self.load()
+    def _split(self) -> Split:
+        return self.split()
+
+    def split(self) -> Split:
+        """Reads and splits the set; asked once. A source that keeps its parts elsewhere than in memory has its own."""
+        return self.in_memory(self.usable(self.load()))
+
+    def in_memory(self, found: Records) -> Split:
+        """The records, split by copying them."""
+        x, label, _ = found
+        rows = split_rows(len(x))
+        flat = x.reshape(len(x), -1)
+        train, reference = (
+            Samples.of(
+                np.asarray(flat[part], dtype=self.dtype),
+                label=None if label is None else label[part].astype(np.int64),
+            )
+            for part in rows
+        )
+        return Split(train, reference, x.shape[1:])
+
+    def usable(self, found: Records) -> Records:
+        """The first `size` of the records. Raises `DataError` when they are too few, or all the same."""
+        x, label, origin = found
         if self.size is not None and self.size > len(x):
             raise DataError(f"data.size is {self.size:,} but {origin} holds {len(x):,} records")
         x = x[: self.size]
         n = len(x)
         if n < FEWEST:
             raise DataError(f"{origin} holds {n} record{'s' * (n != 1)}; at least {FEWEST} are needed")
-        if (x == x[0]).all():
+        if all((x[piece] == x[0]).all() for piece in pieces(x)):
             raise DataError(self.sameness(n, origin))
-        order = (FIXED / "split").generator().permutation(n)
-        border = -(-4 * n // 5)
-        flat = x.reshape(n, -1)
-        train, reference = (
-            Samples.of(
-                np.asarray(flat[rows], dtype=self.dtype),
-                label=None if label is None else label[: self.size][rows].astype(np.int64),
-            )
-            for rows in (order[:border], order[border:])
-        )
-        return train, reference, x.shape[1:]
+        return Records(x, None if label is None else label[: self.size], origin)
 
     def sameness(self, n: int, origin: str) -> str:
         """The sentence that refuses n equal records."""
