@@ -7,15 +7,16 @@ hold one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from autophage.keys import Key
 from autophage.metrics.intervals import covered, normal
-from autophage.metrics.neighbours import CHUNK, balls
-from autophage.metrics.precision_recall import NeighbourMetric, check_neighbours, radii
+from autophage.metrics.neighbourhoods import Ask, Neighbourhoods
+from autophage.metrics.precision_recall import NeighbourMetric, check_neighbours, manifolds
 from autophage.metrics.records import matched
+from autophage.metrics.tiles import CHUNK
 from autophage.parts import Compared
 from autophage.samples import Samples
 
@@ -33,21 +34,24 @@ def density_coverage(
     *,
     k: int = 5,
     radius_cap: float | None = None,
+    ball: Literal["closed", "open"] = "closed",
     chunk: int = CHUNK,
-    real_radii: np.ndarray | None = None,
 ) -> DensityCoverage:
     """Density: mean over generated records (m, d) of (real balls that hold it) / k; about 1 for a perfect
     model, and not bounded by it. Coverage: share of real records (n, d) whose ball holds a generated one.
 
     Intervals for a redraw of both sets: density normal, from the spread over generated records and over
-    balls; coverage by `intervals.covered`. Raises as `precision_recall` does.
+    balls; coverage by `intervals.covered`. `ball` as in `precision_recall`; raises as that does.
     """
-    x, y = matched(real, generated)
-    check_neighbours(k, radius_cap)
-    if real_radii is None:
-        real_radii = radii(x, k, cap=radius_cap, chunk=chunk)
-    held = balls(y, x, real_radii, chunk=chunk)
-    n, m = len(x), len(y)
+    check_neighbours(k, radius_cap, ball)
+    pair = Neighbourhoods(*matched(real, generated, compact=True), chunk=chunk)
+    return density_coverage_of(pair, manifolds(k, radius_cap, ball)[0])
+
+
+def density_coverage_of(pair: Neighbourhoods, ask: Ask, others: tuple[Ask, ...] = ()) -> DensityCoverage:
+    """Density and coverage of sets whose neighbourhoods are at hand."""
+    held = pair.balls(ask, others)
+    n, m, k = len(pair.real.x), len(pair.generated.x), ask.k
     each, ball = held.per_point / k, held.per_ball * (n / (m * k))
     error = np.sqrt(each.var(ddof=1) / m + ball.var(ddof=1) / n) if m > 1 else np.nan
     coverage = covered(held.per_ball > 0, held.only_point)
@@ -61,9 +65,11 @@ class DensityCoverageMetric(NeighbourMetric):
     k: int = 5
     """Neighbours, the record itself not counted."""
 
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        return manifolds(self.k, self.radius_cap, self.ball)[:1]
+
     def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
-        x, y = self.embedded(real, generated, memo)
-        found = density_coverage(
-            x, y, k=self.k, radius_cap=self.radius_cap, real_radii=self.real_radii(x, real, memo)
-        )
+        pair, others = self.neighbourhoods(real, generated, memo)
+        found = density_coverage_of(pair, self.asks[0], others)
         return {self.named("density"): found.density, self.named("coverage"): found.coverage}

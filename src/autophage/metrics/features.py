@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from autophage.errors import DataError, SpecError
-from autophage.metrics.records import FIXED, VECTORS, matched, matrix, remembered
+from autophage.metrics.records import FIXED, VECTORS, matched, matrix, once, remembered, shared
 from autophage.parts import Measurement, Metric, SampleMetric, Source, View
 from autophage.samples import Samples
 
@@ -39,7 +39,7 @@ class Pixels(Features):
     """The numbers of a record as they are."""
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return matrix(x, "the records")
+        return matrix(x, "the records", compact=True)
 
 
 class Standardised(Features):
@@ -139,7 +139,7 @@ class Imported(Features):
         self.function: Callable[[np.ndarray], np.ndarray] = load(path, "features")
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        found = matrix(self.function(np.asarray(x)), "the features")
+        found = matrix(self.function(np.asarray(x)), "the features", compact=True)
         if len(found) != len(x):
             raise DataError(f"features: {len(x)} records came back as {len(found)}")
         return found
@@ -214,16 +214,24 @@ class Embedding(Metric):
         """The features (n, k) of real records, computed once a run."""
         return remembered(memo, ("features", self.features, self.components), real, lambda: extract(real.x))
 
+    def generated_features(self, generated: Samples, extract: Features, memo: dict) -> np.ndarray:
+        """The features (n, k) of generated records, computed once for all metrics of a generation."""
+        name = ("features", self.features, self.components)
+        return once(memo, name, generated, lambda: extract(generated.x))
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMetric(Embedding, SampleMetric):
     """A sample metric that compares records in a feature space."""
 
     def measure(self, view: View) -> list[Measurement]:
+        shared(view.memo, view)
         self.extractor(view.memo, lambda: training_records(view.source))
         return super().measure(view)
 
     def embedded(self, real: Samples, generated: Samples, memo: dict) -> tuple[np.ndarray, np.ndarray]:
-        """The features of both, finite and of one width; without a run, features are fitted on `real`."""
+        """The features of both, finite and of one width, in float32 where the extractor gives that; without a run,
+        features are fitted on `real`."""
         extract = self.extractor(memo, lambda: real)
-        return matched(self.real_features(real, extract, memo), extract(generated.x))
+        y = self.generated_features(generated, extract, memo)
+        return matched(self.real_features(real, extract, memo), y, compact=True)

@@ -16,8 +16,9 @@ from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.metrics.features import FeatureMetric
 from autophage.metrics.intervals import covered
-from autophage.metrics.neighbours import CHUNK, balls, nearest
-from autophage.metrics.records import matched, remembered
+from autophage.metrics.neighbourhoods import Ask, Neighbourhood, Neighbourhoods
+from autophage.metrics.records import matched, once, remembered
+from autophage.metrics.tiles import CHUNK
 from autophage.parts import Compared
 from autophage.samples import Samples
 
@@ -32,8 +33,7 @@ class PrecisionRecall(NamedTuple):
 def radii(x: np.ndarray, k: int, *, cap: float | None = None, chunk: int = CHUNK) -> np.ndarray:
     """The distance (n,) of each record to its k-th nearest other record, cut at the quantile `cap` of all of
     them."""
-    reach = nearest(x, x, k, own=True, chunk=chunk)[0][:, -1]
-    return reach if cap is None else np.minimum(reach, np.quantile(reach, cap))
+    return Neighbourhood(x, chunk=chunk).radii(k, cap)
 
 
 def precision_recall(
@@ -42,38 +42,52 @@ def precision_recall(
     *,
     k: int = 3,
     radius_cap: float | None = None,
+    ball: Literal["closed", "open"] = "closed",
     chunk: int = CHUNK,
-    real_radii: np.ndarray | None = None,
 ) -> PrecisionRecall:
     """Share of generated records (m, d) on the real manifold, and of real records (n, d) on the generated
     one.
 
     `radius_cap`: a quantile in (0, 1] at which radii are cut, since one isolated record with a huge ball
-    inflates the result. `real_radii` (n,) saves computing `radii(real, k, cap=radius_cap)` again. Intervals:
-    Wilson's over the tested records, given the manifold they are tested against. Raises `SpecError` unless 1
-    <= k < records, `DataError` on unequal widths or NaN.
+    inflates the result. `ball`: whether a record on a sphere lies inside (closed, as in the paper) or not (open, as in the
+    prdc package; they differ where records are copies). Intervals: Wilson's over the tested records, given the manifold
+    they are tested against. Time: two half and one whole pass over n m distances, in float32 products where that is
+    enough to decide; the answer is exact. Raises `SpecError` unless 1 <= k < records, `DataError` on unequal widths or NaN.
 
     >>> found = precision_recall(np.c_[[0, 1, 2, 3, 4]], np.c_[[0.4, 1.6, 2.2, 9, 9.5]], k=2)
     >>> found.precision.value, found.recall.value
     (0.6, 1.0)
     """
-    x, y = matched(real, generated)
-    check_neighbours(k, radius_cap)
-    if real_radii is None:
-        real_radii = radii(x, k, cap=radius_cap, chunk=chunk)
-    plausible = balls(y, x, real_radii, chunk=chunk)
-    recalled = balls(x, y, radii(y, k, cap=radius_cap, chunk=chunk), chunk=chunk)
+    check_neighbours(k, radius_cap, ball)
+    pair = Neighbourhoods(*matched(real, generated, compact=True), chunk=chunk)
+    return precision_recall_of(pair, manifolds(k, radius_cap, ball))
+
+
+def manifolds(k: int, radius_cap: float | None, ball: str) -> tuple[Ask, Ask]:
+    """The real and the generated manifold."""
+    closed = ball == "closed"
+    return Ask("real", k, radius_cap, closed), Ask("generated", k, radius_cap, closed)
+
+
+def precision_recall_of(
+    pair: Neighbourhoods, asks: tuple[Ask, Ask], others: tuple[Ask, ...] = ()
+) -> PrecisionRecall:
+    """Precision and recall of sets whose neighbourhoods are at hand."""
+    plausible = pair.balls(asks[0], (*asks, *others))
+    recalled = pair.balls(asks[1])
     precision = covered(plausible.per_point > 0, plausible.only_ball)
     recall = covered(recalled.per_point > 0, recalled.only_ball)
-    return PrecisionRecall(precision, replace(recall, n=len(y)))
+    return PrecisionRecall(precision, replace(recall, n=len(pair.generated.x)))
 
 
-def check_neighbours(k: int, radius_cap: float | None = None) -> None:
-    """Raises `SpecError` unless k is a positive whole number and the cap a quantile in (0, 1]."""
+def check_neighbours(k: int, radius_cap: float | None = None, ball: str = "closed") -> None:
+    """Raises `SpecError` unless k is a positive whole number, the cap a quantile in (0, 1], and balls closed or open."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not k >= 1:
         raise SpecError(f"k is {k}; it must be a whole number of neighbours, at least 1")
     if radius_cap is not None and not 0 < radius_cap <= 1:
         raise SpecError(f"radius_cap is {radius_cap}; it must be a quantile in (0, 1]")
+    if ball not in ("closed", "open"):
+        raise SpecError(f"ball is {ball!r}; it must be closed or open")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +101,41 @@ class NeighbourMetric(FeatureMetric):
     radius_cap: float | None = None
     """A quantile at which ball radii are cut, against isolated records (adds `_cap0.9` to the row names)."""
 
+    ball: Literal["closed", "open"] = "closed"
+    """Whether a record on a ball's sphere lies inside. `open` is how the prdc package counts (adds `_open`); it matters where
+    records are copies of each other."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_neighbours(self.k, self.radius_cap)
+        check_neighbours(self.k, self.radius_cap, self.ball)
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The balls that this metric looks at."""
+        return manifolds(self.k, self.radius_cap, self.ball)
 
     def named(self, name: str) -> str:
-        """A row's name with k, and the cap if there is one."""
+        """A row's name with k, and the cap and open balls if there are."""
         cap = "" if self.radius_cap is None else f"_cap{self.radius_cap:g}"
-        return self.row(f"{name}_k{self.k}{cap}")
+        return self.row(f"{name}_k{self.k}{cap}{'_open' if self.ball == 'open' else ''}")
 
-    def real_radii(self, x: np.ndarray, real: Samples, memo: dict) -> np.ndarray:
-        """The real records' radii, computed once a run."""
-        name = ("radii", self.features, self.components, self.k, self.radius_cap)
-        return remembered(memo, name, real, lambda: radii(x, self.k, cap=self.radius_cap))
+    def neighbourhoods(
+        self, real: Samples, generated: Samples, memo: dict
+    ) -> tuple[Neighbourhoods, tuple[Ask, ...]]:
+        """Both sets in this feature space: the real one's radii are found once a run, and what lies in whose balls once a
+        generation for all metrics together. The second is what the metrics of the run are known to ask."""
+        space = (self.features, self.components)
+        asked = memo.setdefault(("metrics", "balls", *space), {})
+        asked.update(dict.fromkeys(self.asks))
+
+        def pair() -> Neighbourhoods:
+            x, y = self.embedded(real, generated, memo)
+            known = remembered(memo, ("neighbourhood", *space), real, lambda: Neighbourhood(x))
+            return Neighbourhoods(known, y)
+
+        # The reference and the training part are different real sets for the same generated records.
+        here = remembered(memo, ("neighbourhoods", *space), real, object)
+        return once(memo, ("neighbourhoods", *space, id(here)), generated, pair), tuple(asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +143,7 @@ class PrecisionRecallMetric(NeighbourMetric):
     """k-NN precision and recall (rows `precision_k3`, `recall_k3`)."""
 
     def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
-        x, y = self.embedded(real, generated, memo)
-        found = precision_recall(
-            x, y, k=self.k, radius_cap=self.radius_cap, real_radii=self.real_radii(x, real, memo)
-        )
+        pair, others = self.neighbourhoods(real, generated, memo)
+        real_ask, generated_ask = manifolds(self.k, self.radius_cap, self.ball)
+        found = precision_recall_of(pair, (real_ask, generated_ask), others)
         return {self.named("precision"): found.precision, self.named("recall"): found.recall}
