@@ -36,7 +36,7 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
             f"agents of closed-form and of sampled learners cannot share one loop: {names}; "
             "wrap the closed-form one as an estimator"
         )
-    _metrics(spec)
+    _metrics(spec, agents)
     return warnings
 
 
@@ -226,7 +226,7 @@ def _statistics(spec: Spec, name: str, agent: Any, real: int, where: str) -> Non
     raise SpecError(f"{where}learner.path is `statistics` but {reason}; take `auto` or `samples`")
 
 
-def _metrics(spec: Spec) -> None:
+def _metrics(spec: Spec, agents: Mapping[str, Any]) -> None:
     for i, metric in enumerate(spec.metrics):
         kind = registry.kind_of("metric", metric)
         domains = getattr(metric, "domains", None)
@@ -241,8 +241,11 @@ def _metrics(spec: Spec) -> None:
             )
         if "labels" in needs and "label" not in spec.data.reference().fields:
             raise SpecError(f"metrics[{i}]: {kind} needs labels, and the data have none")
-        for agent in spec.agents.values():
-            _reads(i, kind, metric, agent.learner)
+        readable = [a for a in agents.values() if not _lacking(metric, a.learner)]
+        if not (getattr(metric, "of_some", False) and readable):
+            for agent in agents.values():
+                _reads(i, kind, metric, agent.learner)
+        for agent in agents.values():
             if "log_prob" in needs and not getattr(agent.learner, "has_log_prob", False):
                 raise SpecError(
                     f"metrics[{i}]: {kind} needs a density, and learner {registry.kind_of('learner', agent.learner)} has none"
@@ -251,13 +254,17 @@ def _metrics(spec: Spec) -> None:
 
 def _reads(i: int, kind: str, metric: Any, learner: Any) -> None:
     """A metric of fitted models is refused where the learner's models lack what it reads."""
-    model = _model_class(learner)
-    lacking = metric.lacking(model) if model is not None and hasattr(metric, "lacking") else []
-    if lacking:
+    if lacking := _lacking(metric, learner):
         raise SpecError(
             f"metrics[{i}]: {kind} reads {' and '.join(lacking)} of the fitted model, and models of learner "
             f"{registry.kind_of('learner', learner)} have no such thing; measure their samples instead"
         )
+
+
+def _lacking(metric: Any, learner: Any) -> list[str]:
+    """What the learner's models lack of what a metric reads of them."""
+    model = _model_class(learner)
+    return metric.lacking(model) if model is not None and hasattr(metric, "lacking") else []
 
 
 def _model_class(learner: Any) -> type | None:

@@ -72,6 +72,10 @@ class Evaluation:
             self._drawn = drawn if isinstance(drawn, Batch) else legal(self.source, drawn)
         return self._drawn.replicate(r) if isinstance(self._drawn, Batch) else self._drawn
 
+    def first(self) -> Model:
+        """Generation 0's model of this agent, as it was fitted."""
+        return self._loop.first(self._state, self.agent) if self.generation else self.model
+
     def reference(self, r: int, against: str = "reference") -> Samples:
         """The held-out real records, or generation 0's training set."""
         if against == "reference":

@@ -55,6 +55,8 @@ class State:
     absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
     """(R,) the generation in which a replicate's model could change no more, or -1."""
 
+    first: Mapping[str, Model] = field(default_factory=dict)
+    """Generation 0's models, where a metric looks back at them."""
 
 @dataclass(frozen=True)
 class Generation:
@@ -213,9 +215,25 @@ class Loop:
         if last:
             return replace(
                 state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)
+        first = state.first if t or not self._looks_back else dict(models)
             ), done
         piles = {name: self._grown(name, state, drawn) for name in self.agents}
-        return State(block, t + 1, models, piles, self._absorbed(state, models)), done
+        return State(block, t + 1, models, piles, self._absorbed(state, models), first), done
+
+    @property
+    def _looks_back(self) -> bool:
+        return any("first" in getattr(m, "needs", ()) for m in self.spec.metrics)
+
+    def first(self, state: State, name: str) -> Model:
+        """Generation 0's model of an agent; fitted again, to the same numbers, where it was not kept."""
+        return state.first.get(name) or self._refitted(name, self.start(state.block))
+
+    def _refitted(self, name: str, state: State) -> Model:
+        """The model of the state's generation once more."""
+        t = state.generation
+        key = self.key(state.block) / "generation" / t / name
+        data, _ = state.piles[name].training_set(self.plan(name, t), key / "data")
+        return self._fit(name, data, state, key)
 
     def leaps(self) -> bool:
         """Whether generations can pass unseen inside the learner: nothing is measured, curated, shared or
@@ -262,21 +280,23 @@ class Loop:
         for t in range(done):
             models: dict[str, Model] = {}
             for name, agent in self.agents.items():
+        first: dict[str, Model] = {}
+        if done and self._looks_back:
+            for name, agent in self.agents.items():
+                first[name] = stored(agent.learner, 0, name) or self._refitted(name, state)
                 asked = agent.treatment is not None or getattr(agent.learner, "start", "") == "previous"
                 if not asked and name not in absorbed:
                     continue  # no later fit will ask for it
                 model = stored(agent.learner, t, name) if t == done - 1 else None
                 if model is None and stored(agent.learner, done - 1, name) is None:
-                    key = self.key(block) / "generation" / t / name
-                    data, _ = state.piles[name].training_set(self.plan(name, t), key / "data")
-                    model = self._fit(name, data, state, key)
+                    model = self._refitted(name, state)
                 if model is not None:
                     models[name] = model
             piles = state.piles
             if t + 1 < self.spec.generations:
                 drawn = {name: samples(t, name) for name in self.agents}
                 piles = {name: self._grown(name, state, drawn) for name in self.agents}
-            state = State(block, t + 1, models, piles, absorbed)
+            state = State(block, t + 1, models, piles, absorbed, first)
         return state
 
     def plan(self, name: str, t: int) -> Plan | None:

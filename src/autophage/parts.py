@@ -469,6 +469,10 @@ class View(Protocol):
         """The real records to compare with: the held-out part, or ("train") generation 0's training set."""
         ...
 
+    def first(self) -> Model:
+        """Generation 0's model of this agent, for metrics that name "first" among their needs."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
@@ -479,7 +483,7 @@ class Metric(ABC):
     """Which way is better."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of "truth", "log_prob", "labels", "samples", "train": refused before the start where the run has
-    none."""
+    none. With "first", generation 0's models are kept for it (`View.first`)."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
 
     @abstractmethod

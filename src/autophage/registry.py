@@ -83,6 +83,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "a Gaussian mixture by EM",
         ),
         "diffusion": ("autophage.learners.diffusion:Diffusion", "denoising diffusion, every process of the field"),
+        "vae": ("autophage.learners.vae:Vae", "a variational autoencoder, sampled by decoder means or with noise"),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),
     },
@@ -238,6 +239,11 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "sample_variance": ("autophage.metrics.spread:SampleVariance", "mean variance of generated records"),
         "sample_log_det": ("autophage.metrics.spread:SampleLogDet", "log determinant of their covariance"),
+        "elbo": ("autophage.metrics.elbo:Elbo", "evidence lower bound, trained and held out, and its gap"),
+        "encoder_spread": (
+            "autophage.metrics.elbo:EncoderSpread",
+            "spread of what generation 0's encoder makes of the samples",
+        ),
     },
     "predictor": {},
 }

@@ -29,7 +29,25 @@ def _set_by(kind: type) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMetric(Metric):
+class ReadingMetric(Metric):
+    """A metric that reads something of fitted models that not all models have."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Attributes a model must have; `a|b` means either."""
+    of_some: ClassVar[bool] = False
+    """In an ecosystem, measured for the agents whose models have these; refused where none has. Otherwise refused where
+    one has not."""
+
+    @classmethod
+    def lacking(cls, model: Any) -> list[str]:
+        """What a model, or a class of models, lacks of what this metric reads."""
+        return sorted(
+            names for names in cls.reads if not any(exposes(model, name) for name in names.split("|"))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMetric(ReadingMetric):
     """A number read off a model, one per replicate.
 
     The value is a function of the fitted parameters, not an estimate: the rows carry neither interval nor
@@ -38,19 +56,10 @@ class ModelMetric(Metric):
 
     row: ClassVar[str]
     """The row's name."""
-    reads: ClassVar[frozenset[str]] = frozenset()
-    """Attributes a model must have; `a|b` means either."""
 
     @abstractmethod
     def read(self, model: Any, truth: Any) -> np.ndarray:
         """(R,) values; `truth` is the true law as a model of one replicate, or None."""
-
-    @classmethod
-    def lacking(cls, model: Any) -> list[str]:
-        """What a model, or a class of models, lacks of what this metric reads."""
-        return sorted(
-            names for names in cls.reads if not any(exposes(model, name) for name in names.split("|"))
-        )
 
     def measure(self, view: View) -> list[Measurement]:
         for what, model in (("the model", view.model), ("the true law", view.source.truth)):
