@@ -14,7 +14,8 @@ closed form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,9 +55,9 @@ class State:
     piles: Mapping[str, Records | Summaries]
     absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
     """(R,) the generation in which a replicate's model could change no more, or -1."""
-
     first: Mapping[str, Model] = field(default_factory=dict)
     """Generation 0's models, where a metric looks back at them."""
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -102,6 +103,8 @@ class Loop:
         self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
         self.warnings = [*getattr(self.source, "notes", ()), *check(self.spec, self.agents, self.real)]
         self.memo: dict[Any, Any] = {}
+        self.first_models: MutableMapping[tuple[str, int], Model] = {}
+        """Generation 0's fits by what they come from, and block; loops that share this mapping fit each of them once."""
         self._plans: dict[tuple[str, int], Plan] = {
             (name, t): a.workflow.plan(t, self.real[name])
             for name, a in self.agents.items()
@@ -212,10 +215,10 @@ class Loop:
             done.append(
                 self._record(name, state, models[name], sampler, data, real_share, drawn[name], notes, key)
             )
+        first = state.first if t or not self._looks_back else dict(models)
         if last:
             return replace(
-                state, generation=t + 1, models=models, absorbed=self._absorbed(state, models)
-        first = state.first if t or not self._looks_back else dict(models)
+                state, generation=t + 1, models=models, absorbed=self._absorbed(state, models), first=first
             ), done
         piles = {name: self._grown(name, state, drawn) for name in self.agents}
         return State(block, t + 1, models, piles, self._absorbed(state, models), first), done
@@ -277,13 +280,13 @@ class Loop:
         """The state after `done` generations, from what they left behind. Models that could not be stored are
         refitted, where a warm start needs them."""
         state = self.start(block)
-        for t in range(done):
-            models: dict[str, Model] = {}
-            for name, agent in self.agents.items():
         first: dict[str, Model] = {}
         if done and self._looks_back:
             for name, agent in self.agents.items():
                 first[name] = stored(agent.learner, 0, name) or self._refitted(name, state)
+        for t in range(done):
+            models: dict[str, Model] = {}
+            for name, agent in self.agents.items():
                 asked = agent.treatment is not None or getattr(agent.learner, "start", "") == "previous"
                 if not asked and name not in absorbed:
                     continue  # no later fit will ask for it
@@ -309,11 +312,16 @@ class Loop:
         if t == 0 and self.spec.initial_model is not None:
             given = learner.initial(self.spec.initial_model, self.source.dim)
             return given.spread(state.block.replicates)
+        origin = (self._origin(name), state.block.number) if t == 0 and not self.batched else None
         start = previous if learner.start == "previous" else None
         if self.paths[name] in ("samples", "statistics"):
             model = learner.estimate(data, start=start)
+        elif origin is not None and origin in self.first_models:
+            model = self.first_models[origin]
         else:
             model = learner.fit(data, start=start, key=key / "fit")
+            if origin is not None:
+                self.first_models[origin] = model
         if self.batched and model.replicates < state.block.replicates:
             model = model.spread(state.block.replicates)
         frozen = state.absorbed.get(name)
@@ -324,6 +332,12 @@ class Loop:
         plans = [self._plans[name, i] for i in range(1, t + 1)]
         treating = Treating(t, name, previous, self.real[name], plans, key / "treatment")
         return agent.treatment.apply(model, context=treating)
+
+    def _origin(self, name: str) -> str:
+        """All that decides generation 0's fit, its block apart."""
+        body = self.spec.to_dict()
+        parts = (body["data"], body["agents"][name]["learner"], body["seed"], body["bootstrap"])
+        return json.dumps([*parts, self.real[name], name], sort_keys=True, default=str)
 
     def _sampler(self, name: str, model: Model) -> Model:
         sampling = self.agents[name].sampling

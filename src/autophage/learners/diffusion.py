@@ -94,11 +94,11 @@ class DiffusionModel(DenoisingModel):
             settings["clip"] = (-1.0, 1.0)
         sampler = make_sampler(name, **settings)
         law = self.process.noise
-        steps = asked.steps or STEPS[name]
         if isinstance(law, noise.Discrete) and name in ("ancestral", "ddim"):
-            ladder = law.timestep_ladder(steps or law.timesteps, self.facts["spacing"])
+            most = asked.steps or min(STEPS[name] or law.timesteps, law.timesteps)
+            ladder = law.timestep_ladder(most, self.facts["spacing"])
         else:
-            ladder = law.ladder(steps or 50)
+            ladder = law.ladder(asked.steps or STEPS[name] or 50)
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
         return sampler.sample(self.denoiser(), z * scale, ladder, draw, label)
 
@@ -209,3 +209,8 @@ class Diffusion(DenoisingLearner):
         super().check_sampling(sampling)
         if sampling.sampler is not None and sampling.sampler not in SAMPLERS:
             raise SpecError(f"sampling.sampler is '{sampling.sampler}'{nearest(sampling.sampler, SAMPLERS)}")
+        walks = sampling.sampler in (None, "ancestral", "ddim")
+        if self.noise in CHAINS and walks and (sampling.steps or 1) > self.timesteps:
+            raise SpecError(
+                f"sampling.steps is {sampling.steps}, but the chain has learner.timesteps = {self.timesteps} to choose from"
+            )

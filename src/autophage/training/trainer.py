@@ -289,12 +289,16 @@ class _Run:
         found: dict[str, Tensor] = {}
         for name, p in zip(self.names, self.weights, strict=True):
             state = self.adam.state[p]
+            if not state:
+                continue  # a weight that the loss does not reach
             found[f"{name}.m"], found[f"{name}.v"] = state["exp_avg"].cpu(), state["exp_avg_sq"].cpu()
             found["steps"] = state["step"].cpu().reshape(1)
         return found
 
     def _load_optimiser(self, moments: Mapping[str, Tensor]) -> None:
         for name, p in zip(self.names, self.weights, strict=True):
+            if f"{name}.m" not in moments:
+                continue
             self.adam.state[p] = {
                 "step": moments["steps"].reshape(()).to(self.device, torch.float32).clone(),
                 "exp_avg": moments[f"{name}.m"].to(p).clone(memory_format=torch.preserve_format),
