@@ -34,9 +34,9 @@ SUFFIXES = frozenset(
 """What the names of image files end in."""
 
 REMARKS = {
-    "transparent": "{} are transparent and were laid on white",
-    "deep": "{} hold 16 bits a pixel and were reduced to 8",
-    "animated": "{} are animated: their first frame was taken",
+    "transparent": "laid on white, since transparent: {}",
+    "deep": "reduced from 16 bits a pixel to 8: {}",
+    "animated": "shown by the first frame of an animation: {}",
 }
 """What is worth telling of pictures that had to be brought into form."""
 

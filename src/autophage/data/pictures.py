@@ -171,7 +171,7 @@ class PictureSource(FiniteSource):
             notes.append(f"left out for damage: {_pictures(lost)} of {found.origin}, first {worst}")
         if spool.shape[2] == 3 and self.channels == "auto" and grey:
             notes.append(
-                f"{grey:,} of {spool.count:,} pictures are grey among colour ones and got three equal channels"
+                f"grey among colour ones, so that they got three equal channels: {grey:,} of {_pictures(spool.count)}"
             )
         notes += [REMARKS[name].format(_pictures(count)) for name, count in sorted(remarks.items())]
         coded = labels is not None and len(labels.classes) > 0
