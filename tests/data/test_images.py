@@ -338,6 +338,14 @@ def test_grey_among_colour_becomes_colour_and_is_noted(tmp_path, folder_of, enco
     assert ImagesSource(path=str(place), channels=3).notes == ()
 
 
+def test_what_lies_beyond_the_size_decides_nothing(tmp_path, colour):
+    x = colour.copy()
+    x[:12] = x[:12, ..., :1]
+    np.save(tmp_path / "in.npy", x)
+    assert_holds(ImagesSource(path=str(tmp_path / "in.npy"), size=12), x[:12, ..., 0])
+    assert_holds(ImagesSource(path=str(tmp_path / "in.npy"), size=13), x[:13])
+
+
 # Damage
 
 

@@ -155,11 +155,11 @@ class PictureSource(FiniteSource):
                     )
                 lost, worst = lost + len(block.x), worst or f"{block.name} ({block.damage})"
                 continue
-            x = self._shaped(block.x)
+            x = self._shaped(block.x if self.size is None else block.x[: self.size - spool.count])
             if spool.count and x.shape[1:3] != spool.shape[:2]:
                 raise DataError(_unequal(first, spool.shape[:2], block.name, x.shape[1:3]))
             first = first or block.name
-            grey += len(x) if block.x.ndim == 3 else 0
+            grey += len(x) if block.x.ndim == 3 else 0  # a picture that was stored in one channel
             spool.add(x)
             rows.append(np.arange(block.first, block.first + len(x)))
         if not spool.count:
