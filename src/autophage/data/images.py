@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autophage.data.arguments import whole_number
 from autophage.data.files import locate
@@ -33,7 +33,7 @@ class ImagesSource(PictureSource):
     label: str | None = None
     """The column of the table (or the array of an .npz file) that holds the labels, or `none`; `label`, `class` and other
     usual names unless given."""
-    tile: Tile = "auto"
+    tile: Literal["auto", "none"] | int = "auto"
     """Cut every image file into squares of that side, row by row; `auto` does so with strips (at least eight times as
     high as wide), `none` never."""
 
