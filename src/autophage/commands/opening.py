@@ -46,6 +46,15 @@ def default_spec(name: str, data: dict[str, Any]) -> dict[str, Any]:
         "positive": "exponential",
     }
     closed = domain in learner or data["kind"] == "gaussian"
+    if data["kind"] in ("images", "cifar10"):
+        return {
+            "name": name,
+            "generations": 4,
+            "data": data,
+            "learner": {"kind": "diffusion", "start": "previous", "records": 100_000},
+            "workflow": {"kind": "mix", "synthetic_ratio": 1.0},
+            "metrics": ["frechet", {"kind": "precision_recall", "k": 5}, "memorisation", "training"],
+        }
     return {
         "name": name,
         "replicates": 100 if closed else 3,

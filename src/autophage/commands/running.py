@@ -275,11 +275,16 @@ def estimate(loop: Loop) -> dict[str, int]:
                 else:
                     trained += real if row.origin == "real" else sum(sizes[row.first + 1 : row.last + 2])
     R = loop.spec.replicates
-    # Statistics drawn from their law cost no records; deep runs keep their samples, eight bytes a number.
+    # Statistics drawn from their law cost no records; deep runs keep their samples, in the type of the data.
     exact = all(path == "statistics" for path in loop.paths.values())
     return {
         "fits": loop.spec.generations * len(loop.agents) * R,
         "records_trained": trained * R,
         "records_sampled": 0 if exact else sampled * R,
-        "bytes_on_disk": 0 if loop.batched else sampled * R * loop.source.dim * 8,
+        "bytes_on_disk": 0 if loop.batched else sampled * R * loop.source.dim * _bytes(loop),
     }
+
+
+def _bytes(loop: Loop) -> int:
+    """Bytes of one number of a record."""
+    return 8 if loop.source.unlimited else loop.source.train().fields["x"].dtype.itemsize
