@@ -11,6 +11,9 @@ import pytest
 
 from autophage.parts import Prediction
 from autophage.report import Arm, Gallery, Page
+from autophage.report.drift import Drift
+from autophage.report.interpolation import Blend
+from autophage.report.neighbours import Neighbours
 
 
 def _table(metrics: Mapping[str, np.ndarray], agent: str = "main") -> pl.DataFrame:
@@ -51,6 +54,16 @@ def galleries() -> dict[str, Gallery]:
             kind="images",
             generations=[0, 1, 2],
             samples=rng.integers(0, 256, (3, 4, 40, 40, 3), dtype=np.uint8),
+        ),
+        "traced": Gallery(
+            kind="images",
+            generations=[0, 1, 2],
+            samples=rng.integers(0, 256, (3, 20, 8, 8, 3), dtype=np.uint8),
+            real=rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
+            label=np.arange(20) % 3,
+            real_label=np.arange(9) % 3,
+            classes=("cat", "dog", "<b>"),
+            noise="one",
         ),
         "clouds": Gallery(
             kind="clouds",
@@ -100,6 +113,44 @@ def arm(table: Callable[..., pl.DataFrame]) -> Callable[..., Arm]:
         return Arm(name, **more)
 
     return build
+
+
+@pytest.fixture
+def near() -> Neighbours:
+    rng = np.random.default_rng(1)
+    pictures, real = rng.integers(0, 256, (2, 2, 3, 8, 8, 3), dtype=np.uint8)
+    return Neighbours(
+        generations=[0, 2],
+        pictures=pictures,
+        real=real,
+        relative=np.array([[1.0, 0.8, 1.2], [0.0, 0.7, 0.9]]),
+        copied=np.array([[False] * 3, [True, False, False]]),
+        median=np.array([1.0, 0.7]),
+        copies=np.array([0, 1]),
+        judged=64,
+    )
+
+
+@pytest.fixture
+def drifting() -> Drift:
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(3, 3, 2))
+    centres[2, 1] = np.nan  # a class that died out
+    return Drift(
+        real=rng.normal(size=(20, 2)),
+        generations=[0, 1, 2],
+        points=list(rng.normal(size=(3, 12, 2))),
+        classes=list(rng.integers(0, 3, (3, 12))),
+        centres=centres,
+        real_centres=rng.normal(size=(3, 2)),
+        names=("cat", "dog", "<b>"),
+    )
+
+
+@pytest.fixture
+def blend() -> Blend:
+    pictures = np.random.default_rng(3).integers(0, 256, (3, 4, 8, 8, 3), dtype=np.uint8)
+    return Blend("own", "<real>", (0.0, 0.5, 1.0), pictures)
 
 
 @pytest.fixture

@@ -40,9 +40,17 @@ def test_only_what_there_is(page, arm, table, galleries, tmp_path):
     assert figures(page(nothing), tmp_path / "none", ["svg"]) == []
 
 
+def test_neighbours_have_a_figure_and_the_film_a_gif(page, arm, galleries, near, tmp_path):
+    shown = page(*(arm(n, gallery=galleries["colour"], neighbours=near) for n in ("a", "b")))
+    files = figures(shown, tmp_path, ["png", "gif"])
+    assert [f.name for f in files] == ["courses.png", "gallery.png", "neighbours.png", "collapse.gif"]
+    assert files[-1].read_bytes().startswith(b"GIF89a")
+    assert [f.name for f in figures(shown, tmp_path / "alone", ["gif"])] == ["collapse.gif"]
+
+
 def test_an_unknown_format_is_refused_before_anything_is_written(page, tmp_path):
-    with pytest.raises(DataError, match="png, svg or pdf, not 'gif'"):
-        figures(page(), tmp_path / "out", ["svg", "gif"])
+    with pytest.raises(DataError, match="png, svg, pdf or gif, not 'tiff'"):
+        figures(page(), tmp_path / "out", ["svg", "tiff"])
     assert not (tmp_path / "out").exists()
 
 

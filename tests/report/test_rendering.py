@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -13,7 +14,7 @@ import pytest
 
 from autophage.errors import DataError, RunError
 from autophage.parts import Prediction
-from autophage.report import Arm, Page, render, write
+from autophage.report import Arm, Gallery, Page, render, write
 from autophage.report.courses import charts
 from autophage.report.vegalite import specification
 
@@ -104,8 +105,8 @@ def test_a_full_page(page, arm, profile, galleries, kind):
         < read.text.index("Courses")
     )
     pictures = read.all("img")
-    assert len(pictures) == {"images": 4, "colour": 3}.get(kind, 0)
-    assert all(p["alt"] and p["src"].startswith("data:image/png;base64,") for p in pictures)
+    assert len(pictures) == {"images": 8, "colour": 4}.get(kind, 0)  # real columns, generations, the film
+    assert all(p["alt"] and p["src"].startswith("data:image/") for p in pictures)
     assert all(a.get("aria-label") for a in read.all("svg") if a.get("role") == "img")
     if kind == "table":
         assert "Oslo" in read.text and "Bern" in read.text
@@ -139,7 +140,7 @@ def test_arms_stand_side_by_side(page, arm, profile, galleries):
     assert "Variance collapses." in read.text and "All is well." in read.text
     assert "Recommended next action for replace" in read.text
     assert len(re.findall(r'<tr><th scope="row"><span class="code">D\d', html)) == 8
-    assert len(read.all("img")) == 7  # one real row for both arms
+    assert len(read.all("img")) == 11  # four real columns for both arms, three generations of each, one film
     for drawn in read.specifications():
         assert {row["s"] for row in drawn["datasets"]["middle"]} == {"replace", "mix"}
 
@@ -238,6 +239,65 @@ def test_writing_is_all_or_nothing(page, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="No space left"):
         write(page(), target)
     assert target.read_text() == "before" and [p.name for p in target.parent.iterdir()] == ["report.html"]
+
+
+def test_the_film_lies_beside_the_page(page, arm, galleries, tmp_path):
+    shown = page(arm(gallery=galleries["colour"]))
+    write(shown, tmp_path / "report.html")
+    write(shown, tmp_path / "mine.html")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "collapse.webp",
+        "mine-collapse.webp",
+        "mine.html",
+        "report.html",
+    ]
+    assert (tmp_path / "collapse.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_a_page_of_pictures(page, arm, galleries, near, drifting, blend):
+    def one(name, **more):
+        return arm(name, gallery=galleries["traced"], neighbours=near, drift=drifting, **more)
+
+    html = render(page(one("own"), one("half"), one("<real>"), blend=blend))
+    read = Reader(html)
+    for words in [
+        "The same noise, arm by arm",
+        "From own to <real>",
+        "Nearest real pictures",
+        "1 copy among them",
+        "Where the classes go",
+        "by generation",
+    ]:
+        assert words in read.text, words
+    pairs = [p for p in read.all("img") if "nearest real picture" in p["alt"]]
+    assert len(pairs) == 2 * 3  # all three arms share both generations, which are shown once
+    assert sum("a copy" in p["alt"] for p in pairs) == 1 and html.count('class="copied"') == 1
+    assert all(p["src"].startswith("data:image/") for p in read.all("img"))
+    assert [a["media"] for a in read.all("source")] == ["(prefers-reduced-motion: reduce)"]
+    drawings = [a for a in read.all("svg") if a.get("role") == "img"]
+    assert len(drawings) == 3 * 4 and all(a["aria-label"] for a in drawings)
+    assert not any("nan" in path.lower() for path in re.findall(r' d="([^"]*)"', html))
+    assert html == render(page(one("own"), one("half"), one("<real>"), blend=blend))
+
+
+def test_two_arms_with_a_blend_show_their_last_pictures_once(page, arm, galleries, blend):
+    arms = [arm(n, gallery=galleries["traced"]) for n in ("own", "<real>")]
+    assert "The last generation of each arm" in Reader(render(page(*arms))).text
+    assert "The last generation of each arm" not in Reader(render(page(*arms, blend=blend))).text
+
+
+def test_arms_of_other_noise_do_not_stand_side_by_side(page, arm, galleries):
+    other = replace(galleries["traced"], noise="another")
+    text = Reader(render(page(arm("a", gallery=galleries["traced"]), arm("b", gallery=other)))).text
+    assert "The same noise, arm by arm" not in text
+
+
+def test_a_page_of_three_arms_in_colour_is_small(page, arm, blend):
+    """Noise, which no format makes smaller: 3 arms x 10 generations x 8 pictures of 32 x 32 x 3, and the film."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 256, (10, 12, 32, 32, 3), dtype=np.uint8)
+    arms = [arm(n, gallery=Gallery("images", range(10), samples, noise="n")) for n in "abc"]
+    assert len(render(page(*arms))) < 4_000_000
 
 
 def test_an_unwritable_place(page, tmp_path):

@@ -1,30 +1,36 @@
 """Samples generation by generation, as pictures that need no script.
 
-Images become PNG montages, clouds and bars small SVG drawings in the page's own colours. All arms share one
-real row and one scale.
+Images stand in columns, one for each generation, and rows, one for each draw of noise, so that the eye follows one
+picture through the generations. Clouds and bars are small SVG drawings in the page's own colours. All arms share
+the real pictures and one scale.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from autophage.report.courses import number, spaced
+from autophage.report.montage import address, as_bytes, fitted, montage, spread_of
 from autophage.report.page import Arm, Gallery
 
 MOST_COLUMNS = 10
 """Generations shown side by side."""
+MOST_TRACED = 8
+"""Pictures followed through the generations."""
+MOST_CLASSES = 12
+"""The same, where there is one for each class."""
+DEEP = 3
+"""Real pictures in a column."""
 MOST_POINTS = 400
 MOST_BARS = 160
 MOST_ROWS = 6
 SIDE = 100
 """Width and height of a cloud's or bar chart's drawing, in its own units."""
+SAME_NOISE = "Each row begins with the same noise in every generation."
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Strip:
     key: int | None
     cells: tuple[Cell, ...]
     columns: Sequence[str] = ()
+    heads: Sequence[str] = ()
+    """The names of the rows of pictures."""
 
 
 @dataclass(frozen=True)
@@ -68,47 +76,44 @@ def columns(gallery: Gallery) -> np.ndarray:
     return spaced(len(gallery.generations), MOST_COLUMNS)
 
 
-def as_bytes(images: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """Images as bytes, the ends of the value range black and white; NaN is black."""
-    low, high = value_range
-    scaled = (np.nan_to_num(np.asarray(images, dtype=np.float64), nan=low) - low) / ((high - low) or 1.0)
-    return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
-
-
 def image_range(gallery: Gallery) -> tuple[float, float]:
     """The values drawn black and white."""
     if gallery.value_range is not None:
         return gallery.value_range
-    shown = np.asarray(gallery.samples if gallery.real is None else gallery.real)
-    if shown.dtype == np.uint8:
-        return 0.0, 255.0
-    shown = shown[np.isfinite(shown)]
-    return (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
+    return spread_of(gallery.samples if gallery.real is None else gallery.real)
 
 
-def montage(images: np.ndarray) -> np.ndarray:
-    """Images (n, h, w[, 3]) of bytes in a block of a few columns, enlarged without smoothing: RGBA bytes."""
-    across, count = block(images.shape[1:3])
-    images = images[:count]
-    rows = -(-len(images) // across)
-    height, width = images.shape[1:3]
-    scale = max(1, round(72 / width))
-    gap = max(3, scale)
-    sheet = np.zeros(
-        (rows * (height * scale + gap) - gap, across * (width * scale + gap) - gap, 4), dtype=np.uint8
-    )
-    for i, image in enumerate(images):
-        big = image.repeat(scale, axis=0).repeat(scale, axis=1)
-        top, left = (i // across) * (height * scale + gap), (i % across) * (width * scale + gap)
-        cell = sheet[top : top + height * scale, left : left + width * scale]
-        cell[..., :3] = big if big.ndim == 3 else big[..., None]
-        cell[..., 3] = 255
-    return sheet
+def traced(gallery: Gallery) -> np.ndarray:
+    """Which pictures are followed through the generations: the first of each class where models were asked for
+    classes, else the first few."""
+    if gallery.label is None:
+        return np.arange(min(MOST_TRACED, np.shape(gallery.samples)[1]))
+    first = np.sort(np.unique(np.asarray(gallery.label), return_index=True)[1])
+    return first[:MOST_CLASSES]
 
 
-def block(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Columns of a montage, and images in it: fewer of large ones."""
-    return (3, 12) if max(shape) <= 32 else (2, 6)
+def heads(gallery: Gallery) -> list[str]:
+    """What the traced pictures are called: their classes, where they have any."""
+    return [] if gallery.label is None else [gallery.named(gallery.label[i]) for i in traced(gallery)]
+
+
+def trace(gallery: Gallery, i: int) -> np.ndarray:
+    """The traced pictures of the gallery's i-th generation, as bytes (rows, h, w[, 3])."""
+    return fitted(as_bytes(np.asarray(gallery.samples[i])[traced(gallery)], image_range(gallery)))
+
+
+def real_columns(gallery: Gallery, across: int = MOST_COLUMNS) -> list[tuple[str, np.ndarray]]:
+    """Real pictures in columns of three, each with its name: a column for each class where classes are known."""
+    real = np.asarray(gallery.real)
+    if gallery.real_label is None:
+        count = max(1, min(across, len(real) // DEEP))
+        chosen = [("", np.arange(c * DEEP, min(len(real), (c + 1) * DEEP))) for c in range(count)]
+    else:
+        label = np.asarray(gallery.real_label)
+        known = np.unique(label)[:across]
+        chosen = [(gallery.named(k), np.flatnonzero(label == k)[:DEEP]) for k in known]
+    bounds = image_range(gallery)
+    return [(name, fitted(as_bytes(real[rows], bounds))) for name, rows in chosen]
 
 
 def limits(arms: Sequence[Arm]) -> tuple[np.ndarray, np.ndarray]:
@@ -160,10 +165,16 @@ def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
         captions["The real records lie behind each cloud in grey."] = None
     if kind == "bars":
         captions["The line is the truth."] = None
+    if kind == "images" and any(g.noise for _, _, g in pairs):
+        captions[SAME_NOISE] = None
     strips = []
     first = pairs[0][2]
     if first.real is not None and kind == "images":
-        strips.append(Strip("Real", None, _real_blocks(first, len(columns(first)))))
+        real = tuple(
+            Cell(name, f"real pictures{f' of class {name}' if name else ''}", picture=stacked(pictures))
+            for name, pictures in real_columns(first)
+        )
+        strips.append(Strip("Real", None, real))
     if first.real is not None and kind == "table":
         rows = _texts(first.real)
         strips.append(Strip("Real", None, (Cell("real", "real rows", rows=rows),), tuple(first.columns)))
@@ -173,26 +184,24 @@ def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
         if kind == "table":
             shown = [shown[i] for i in spaced(len(shown), 3)]
         cells = tuple(_cell(gallery, i, arm.name, view) for i in shown)
-        strips.append(Strip(arm.name, n, cells, tuple(gallery.columns) if kind == "table" else ()))
+        named = tuple(gallery.columns) if kind == "table" else ()
+        strips.append(Strip(arm.name, n, cells, named, heads(gallery) if kind == "images" else ()))
     return Shown(kind, tuple(strips), " ".join(captions))
 
 
-def _real_blocks(gallery: Gallery, most: int) -> tuple[Cell, ...]:
-    real = as_bytes(np.asarray(gallery.real), image_range(gallery))
-    size = block(real.shape[1:3])[1]
-    blocks = max(1, min(most, len(real) // size))
-    return tuple(
-        Cell("real" if b == 0 else "", "real images", picture=_png(montage(real[b * size : (b + 1) * size])))
-        for b in range(blocks)
-    )
+def stacked(pictures: np.ndarray, across: int = 1) -> str:
+    """Pictures below each other as a `data:` address."""
+    return address(montage(pictures, across), max(pictures.shape[1:3]))
 
 
 def _cell(gallery: Gallery, i: int, arm: str, view: Any) -> Cell:
     generation = str(gallery.generations[i])
     alt = f"samples of generation {generation}, {arm}"
     if gallery.kind == "images":
-        images = as_bytes(np.asarray(gallery.samples[i]), image_range(gallery))
-        return Cell(generation, alt, picture=_png(montage(images)))
+        named = heads(gallery)
+        alt += f", of classes {', '.join(named)}" if named else ""
+        alt += ", each from the same noise as in the other generations" if gallery.noise else ""
+        return Cell(generation, alt, picture=stacked(trace(gallery, i)))
     if gallery.kind == "clouds":
         return Cell(generation, alt, drawing=_cloud(gallery, i, *view))
     if gallery.kind == "bars":
@@ -200,13 +209,7 @@ def _cell(gallery: Gallery, i: int, arm: str, view: Any) -> Cell:
     return Cell(generation, alt, rows=_texts(gallery.samples[i]))
 
 
-def _png(rgba: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(rgba).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _dots(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+def dots(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
     """The points inside the view as one SVG path of round dots."""
     points = np.asarray(points, dtype=np.float64)
     points = points[np.isfinite(points).all(axis=1)][:MOST_POINTS]
@@ -216,8 +219,8 @@ def _dots(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
 
 
 def _cloud(gallery: Gallery, i: int, low: np.ndarray, high: np.ndarray) -> str:
-    real = "" if gallery.real is None else f'<path class="was" d="{_dots(gallery.real, low, high)}"/>'
-    return f'{real}<path class="dots" d="{_dots(gallery.samples[i], low, high)}"/>'
+    real = "" if gallery.real is None else f'<path class="was" d="{dots(gallery.real, low, high)}"/>'
+    return f'{real}<path class="dots" d="{dots(gallery.samples[i], low, high)}"/>'
 
 
 def _bars(gallery: Gallery, i: int, top: float) -> str:

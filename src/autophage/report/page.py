@@ -18,6 +18,10 @@ from autophage.parts import Prediction
 if TYPE_CHECKING:
     import polars
 
+    from autophage.report.drift import Drift
+    from autophage.report.interpolation import Blend
+    from autophage.report.neighbours import Neighbours
+
 REQUIRED = ("generation", "replicate", "agent", "metric", "value")
 """The columns every metric table has; `low`, `high` (one measurement's interval) and `n` may follow."""
 
@@ -45,6 +49,14 @@ class Gallery:
     columns: Sequence[str] = ()
     """Names: of a table's columns, of the two axes of clouds, of the symbols of bars."""
     caption: str = ""
+    label: Any = None
+    """(n,) the class of each picture, the same in every generation, where models were asked for classes."""
+    real_label: Any = None
+    """(m,) the class of each real picture."""
+    classes: Sequence[str] = ()
+    """The names of the classes 0, 1, ..."""
+    noise: str = ""
+    """Names the random stream of all generations: arms of one name begin their pictures with the same noise."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("images", "clouds", "bars", "table"):
@@ -67,6 +79,21 @@ class Gallery:
             raise DataError(
                 f"real {self.kind} of shape {np.shape(self.real)} do not match samples of shape "
                 f"{np.shape(self.samples)}"
+            )
+        if self.kind != "bars":
+            self._labelled("label", self.label, np.shape(self.samples)[1])
+            self._labelled("real_label", self.real_label, 0 if self.real is None else len(self.real))
+
+    def named(self, label: Any) -> str:
+        """A class's name."""
+        return str(self.classes[int(label)]) if 0 <= int(label) < len(self.classes) else str(label)
+
+    @staticmethod
+    def _labelled(name: str, label: Any, records: int) -> None:
+        if label is not None and np.shape(label) != (records,):
+            raise DataError(
+                f"a gallery's {name} must hold one class for each of {records} records, got an array of shape "
+                f"{np.shape(label)}"
             )
 
     def _tail(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -93,6 +120,10 @@ class Arm:
     """This arm's verdicts, shaped as `Page.profile`."""
     advice: Mapping[str, Any] | None = None
     """This arm's next action, shaped as `Page.advice`."""
+    neighbours: Neighbours | None = None
+    """Generated pictures beside the nearest real ones."""
+    drift: Drift | None = None
+    """Where the classes of the pictures go."""
 
     def __post_init__(self) -> None:
         missing = [c for c in REQUIRED if c not in self.metrics.columns]
@@ -124,6 +155,8 @@ class Page:
     """What a reader must know: failed replicates with their reasons, warnings."""
     directions: Mapping[str, str] = field(default_factory=dict)
     """Metric to lower, higher or none: which way is better."""
+    blend: Blend | None = None
+    """Pictures of the models between two arms."""
 
     def __post_init__(self) -> None:
         if not self.arms:

@@ -16,10 +16,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from autophage.errors import DataError
-from autophage.report.courses import Chart, charts, keys
-from autophage.report.gallery import as_bytes, block, columns, image_range, limits, montage, ranked, tallest
+from autophage.report.animation import animation
+from autophage.report.courses import Chart, charts, keys, number
+from autophage.report.gallery import columns, heads, limits, ranked, real_columns, tallest, trace
 from autophage.report.labels import labels
-from autophage.report.page import Arm, Gallery, Page
+from autophage.report.montage import gap, montage
+from autophage.report.page import Gallery, Page
 from autophage.report.shell import write_bytes
 
 COLOURS = ("#0b72b2", "#c2510a", "#007f5f", "#9a4c95", "#94700a", "#5a6570")
@@ -45,24 +47,31 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 300,
 }
 FORMATS = ("png", "svg", "pdf")
+LARGEST_GIF = 4_000_000
+"""Bytes."""
 
 
 def figures(page: Page, folder: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Writes `courses.*`, and `gallery.*` where there are pictures, into `folder`; the paths of the files.
+    """Writes `courses.*`, `gallery.*` where there are samples to see, and `neighbours.*` where pictures have them,
+    into `folder`; the paths of the files. The format gif is for the film alone: `collapse.gif`.
 
-    The same page gives the same bytes. Raises `DataError` for a format other than png, svg and pdf,
+    The same page gives the same bytes. Raises `DataError` for a format other than png, svg, pdf and gif,
     `RunError` when the folder cannot be written.
     """
-    unknown = [f for f in formats if f not in FORMATS]
+    unknown = [f for f in formats if f not in (*FORMATS, "gif")]
     if unknown:
-        raise DataError(f"figures can be png, svg or pdf, not {', '.join(map(repr, unknown))}")
+        raise DataError(f"figures can be png, svg, pdf or gif, not {', '.join(map(repr, unknown))}")
     written = []
+    drawings = {"courses": _courses, "gallery": _gallery, "neighbours": _neighbours}
     with matplotlib.rc_context(STYLE):
-        for name, figure in (("courses", _courses(page)), ("gallery", _gallery(page.arms))):
+        for name, draw in drawings.items():
+            figure = draw(page) if set(formats) & set(FORMATS) else None
             if figure is not None:
                 figure.draw_without_rendering()
                 figure.set_layout_engine(None)  # laid out once, not again for every format
-                written += [_save(figure, Path(folder) / f"{name}.{f}", f) for f in formats]
+                written += [_save(figure, Path(folder) / f"{name}.{f}", f) for f in formats if f in FORMATS]
+    if "gif" in formats and (film := animation(page.arms, "gif", LARGEST_GIF)) is not None:
+        written.append(write_bytes(film, Path(folder) / "collapse.gif"))
     return written
 
 
@@ -150,8 +159,10 @@ def _draw(axes: Axes, chart: Chart) -> None:
     axes.set_axisbelow(True)
 
 
-def _gallery(arms: Sequence[Arm]) -> Figure | None:
-    """Rows are the real records (images) and the arms, columns the generations; tables stay with the page."""
+def _gallery(page: Page) -> Figure | None:
+    """Columns are the generations, rows the arms, or in each arm the draws of noise (images); tables stay with the
+    page."""
+    arms = page.arms
     pairs = [(n, arm.name, arm.gallery) for n, arm in enumerate(arms) if arm.gallery is not None]
     kind = next((g.kind for _, _, g in pairs if g.kind != "table"), None)
     pairs = [pair for pair in pairs if pair[2].kind == kind]
@@ -180,38 +191,79 @@ def _gallery(arms: Sequence[Arm]) -> Figure | None:
 
 
 def _images(galleries: Sequence[tuple[str, Gallery]]) -> Figure:
-    """One row of montages for the real images and for each arm."""
+    """A block for the real images and for each arm: columns are generations (real: classes), rows draws of noise."""
     first = galleries[0][1]
-    across = max(len(columns(g)) for _, g in galleries)
-    rows: list[tuple[str, list[np.ndarray], list[str]]] = []
+    blocks: list[tuple[str, list[np.ndarray], list[str], Sequence[str]]] = []
     if first.real is not None:
-        size = block(np.shape(first.real)[1:3])[1]
-        real = as_bytes(np.asarray(first.real), image_range(first))
-        starts = range(0, min(len(real), size * across), size)
-        whole = [montage(real[s : s + size]) for s in starts if s + size <= len(real) or s == 0]
-        rows.append(("real", whole, [""] * len(whole)))
+        names, pictures = zip(*real_columns(first), strict=True)
+        blocks.append(("real", list(pictures), list(names), ()))
     for name, gallery in galleries:
         shown = columns(gallery)
-        sheets = [montage(as_bytes(np.asarray(gallery.samples[i]), image_range(gallery))) for i in shown]
-        rows.append((name, sheets, [str(gallery.generations[i]) for i in shown]))
-    height, width = np.max([sheet.shape[:2] for _, sheets, _ in rows for sheet in sheets], axis=0)
-    gap = width // 6
-    tall = 0.72 * height / width
-    figure = Figure(figsize=(0.78 * across + 0.3, (tall + 0.16) * len(rows) + 0.25), layout="constrained")
-    for axes, (name, sheets, names) in zip(
-        figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True
-    ):
-        strip = np.zeros((height, across * (width + gap) - gap, 4), dtype=np.uint8)
-        for i, sheet in enumerate(sheets):
-            left = i * (width + gap)
-            strip[: sheet.shape[0], left : left + sheet.shape[1]] = sheet
-        axes.imshow(strip, interpolation="nearest")
+        numbers = [str(gallery.generations[i]) for i in shown]
+        blocks.append((name, [trace(gallery, int(i)) for i in shown], numbers, heads(gallery)))
+    across = max(len(stacks) for _, stacks, _, _ in blocks)
+    deep = [max(len(stack) for stack in stacks) for _, stacks, _, _ in blocks]
+    figure = Figure(
+        figsize=(0.42 * max(across, 4) + 0.7, 0.46 * sum(deep) + 0.3 * len(deep) + 0.25), layout="constrained"
+    )
+    lines = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=deep)[:, 0]
+    for axes, (name, stacks, names, rows) in zip(lines, blocks, strict=True):
+        _block(axes, stacks, across)
         axes.set_ylabel(_plain(name), fontsize=7.5)
-        axes.set_yticks([])
-        axes.set_xticks([i * (width + gap) + width / 2 for i in range(len(names))], names, fontsize=7)
+        axes.set_xticks(_middles(stacks[0], 2, len(names)), list(map(_plain, names)), fontsize=6.5)
+        axes.set_yticks(_middles(stacks[0], 1, len(rows)), list(map(_plain, rows)), fontsize=6.5)
         axes.tick_params(length=0, pad=2)
         axes.spines[:].set_visible(False)
     figure.supxlabel("generation", fontsize=8)
+    return figure
+
+
+def _block(axes: Axes, stacks: Sequence[np.ndarray], across: int) -> None:
+    """Columns of pictures as one picture, with room for `across` of them."""
+    sheets = [montage(stack, 1) for stack in stacks]
+    width, space = sheets[0].shape[1], gap(stacks[0].shape[1:])
+    sheet = np.zeros((max(map(len, sheets)), across * (width + space) - space, 4), dtype=np.uint8)
+    for i, part in enumerate(sheets):
+        sheet[: len(part), i * (width + space) : i * (width + space) + width] = part
+    axes.imshow(sheet, interpolation="nearest")
+
+
+def _middles(stack: np.ndarray, axis: int, count: int) -> list[float]:
+    """Where the middles of `count` pictures like those of a stack (n, h, w) lie on a sheet, along its axis."""
+    size = stack.shape[axis]
+    return [k * (size + gap(stack.shape[1:])) + (size - 1) / 2 for k in range(count)]
+
+
+def _neighbours(page: Page) -> Figure | None:
+    """Rows are arms and generations, columns generated pictures, each above its nearest real one."""
+    lines = [
+        (arm.name, found, i)
+        for arm in page.arms
+        if (found := arm.neighbours) is not None
+        for i in range(len(found.generations))
+    ]
+    if not lines:
+        return None
+    across = max(found.pictures.shape[1] for _, found, _ in lines)
+    figure = Figure(figsize=(0.5 * across + 0.8, 1.3 * len(lines) + 0.3), layout="constrained")
+    for axes, (name, found, i) in zip(
+        figure.subplots(len(lines), 1, squeeze=False)[:, 0], lines, strict=True
+    ):
+        pairs = [np.stack(pair) for pair in zip(found.pictures[i], found.real[i], strict=True)]
+        _block(axes, pairs, across)
+        words = [
+            f"{number(float(r), 2)}{' copy' if c else ''}"
+            for r, c in zip(found.relative[i], found.copied[i], strict=True)
+        ]
+        axes.set_xticks(_middles(pairs[0], 2, len(words)), words, fontsize=6.5)
+        axes.set_yticks([])
+        arm = f"{_plain(name)}\n" if len(page.arms) > 1 else ""
+        axes.set_ylabel(f"{arm}generation {found.generations[i]}", fontsize=7)
+        axes.tick_params(length=0, pad=2)
+        axes.spines[:].set_visible(False)
+    figure.supxlabel(
+        "above: generated, below: the nearest real picture; distance relative to held-out ones", fontsize=7
+    )
     return figure
 
 

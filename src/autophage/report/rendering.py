@@ -12,6 +12,7 @@ import numpy as np
 
 from autophage.parts import Prediction
 from autophage.report.courses import Chart, charts, keys, number, spaced, span
+from autophage.report.exhibits import Film, blended, drift_caption, drifts, film, pairs, side_by_side
 from autophage.report.gallery import layout
 from autophage.report.page import Page
 from autophage.report.shell import filled, linked, write_bytes
@@ -61,6 +62,10 @@ class Theory:
 
 def render(page: Page) -> str:
     """The page as HTML: the same text for the same page, whenever it is made."""
+    return _rendered(page, film(page.arms))
+
+
+def _rendered(page: Page, reel: Film | None) -> str:
     drawn = charts(page)
     named = keys(page)
     single = page.arms[0] if len(page.arms) == 1 else None
@@ -85,6 +90,12 @@ def render(page: Page) -> str:
         "bounded": any(c.side for chart in drawn for c in chart.curves),
         "predicted": any(chart.curves for chart in drawn),
         "galleries": layout(page.arms),
+        "film": reel,
+        "side_by_side": side_by_side(page),
+        "blended": blended(page),
+        "neighbours": pairs(page.arms),
+        "drifts": drifts(page.arms),
+        "drift_caption": drift_caption(page.arms),
         "theories": _theories(page),
         "facts": [(label, value) for label, value in page.facts],
         "citations": [linked(text) for text in page.citations],
@@ -93,8 +104,14 @@ def render(page: Page) -> str:
 
 
 def write(page: Page, path: str | Path) -> Path:
-    """`render(page)` as a file, whole or not at all. Raises `RunError` when it cannot be written."""
-    return write_bytes(render(page).encode("utf-8"), Path(path))
+    """`render(page)` as a file, whole or not at all, and its film beside it: `collapse.webp`, or `NAME-collapse.webp`
+    for a page that is not called report. Raises `RunError` when they cannot be written."""
+    path = Path(path)
+    reel = film(page.arms)
+    if reel is not None:
+        name = "collapse" if path.stem == "report" else f"{path.stem}-collapse"
+        write_bytes(reel.content, path.with_name(f"{name}.webp"))
+    return write_bytes(_rendered(page, reel).encode("utf-8"), path)
 
 
 def _without(page: Page) -> str:

@@ -14,11 +14,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autophage.errors import FitFailed, RunError, SpecError, UserError
+from autophage.keys import Key
 from autophage.loop import Block, Generation, Loop, State
 from autophage.parts import Measurement
 from autophage.registry import nearest
@@ -32,6 +33,17 @@ OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 
 Observer = Callable[[dict[str, Any]], None]
 
+DRAWN = 200
+"""Records of replicate 0 that a generation's gallery keeps."""
+
+
+class Drawn(NamedTuple):
+    """What a gallery keeps of one generation: records `x` (n, ...), or probabilities (K,), and the records' classes
+    `label` (n,) where they carry any."""
+
+    x: np.ndarray
+    label: np.ndarray | None = None
+
 
 @dataclass
 class Course:
@@ -41,7 +53,7 @@ class Course:
     rows: Rows = field(default_factory=Rows)
     failure: dict[str, Any] | None = None
     absorbed: dict[str, np.ndarray] = field(default_factory=dict)
-    pictures: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    pictures: dict[str, dict[int, Drawn]] = field(default_factory=dict)
     """By agent and generation: a few records (or the probabilities) of replicate 0."""
     generations: int = 0
 
@@ -84,8 +96,7 @@ def run_block(
         for record in records:
             course.rows.add(block, record.number, record.agent, record.measurements)
         for record, drawn in zip(records, shown, strict=False):
-            if drawn is not None:
-                course.pictures.setdefault(record.agent, {})[record.number] = drawn
+            course.pictures.setdefault(record.agent, {})[record.number] = drawn
         course.absorbed = dict(state.absorbed)
         course.generations = state.generation
         if store is not None:
@@ -129,14 +140,29 @@ def _told(block: Block, records: list[Generation]) -> dict[str, Any]:
     }
 
 
-def picture(loop: Loop, record: Generation) -> np.ndarray | None:
+def gallery_key(loop: Loop, agent: str) -> Key:
+    """The stream of an agent's gallery: the same in every generation."""
+    return loop.key(Block(0, 0, 1)) / "gallery" / agent
+
+
+def asked_classes(loop: Loop, agent: str, n: int) -> Samples | None:
+    """The classes that a conditional model's n pictures are asked for, 0, 1, ..., and again: the same in every
+    generation. None where models are not conditional."""
+    classes = getattr(loop.source, "classes", None)
+    if not classes or not getattr(loop.agents[agent].learner, "conditional", False):
+        return None
+    return Samples.of(label=np.arange(n, dtype=np.int64) % len(classes))
+
+
+def picture(loop: Loop, record: Generation) -> Drawn:
     """A few records of replicate 0's sampler, or its probabilities. The random numbers are the same in every
-    generation, so that where a model turns noise into records one sees the same record change."""
+    generation, and so are the classes asked for, so that where a model turns noise into records one sees the same
+    record change."""
     sampler: Any = record.sampler
     probabilities = getattr(sampler, "probabilities", None)
     if probabilities is not None:
-        return np.array(probabilities[0])
-    key = loop.key(Block(0, 0, 1)) / "gallery" / record.agent
+        return Drawn(np.array(probabilities[0]))
+    key = gallery_key(loop, record.agent)
     if loop.batched:
         with contextlib.suppress(NotImplementedError):
             arrays = {
@@ -144,8 +170,11 @@ def picture(loop: Loop, record: Generation) -> np.ndarray | None:
                 for k, v in sampler.arrays().items()
             }
             sampler = loop.agents[record.agent].learner.restore(arrays)
-    drawn = sampler.sample(200, key=key)
-    return np.asarray(drawn.x[0] if isinstance(drawn, Batch) else drawn.x)
+    given = None if loop.batched else asked_classes(loop, record.agent, DRAWN)
+    drawn = sampler.sample(DRAWN, key=key) if given is None else sampler.sample(DRAWN, key=key, given=given)
+    if isinstance(drawn, Batch):
+        return Drawn(np.asarray(drawn.x[0]))
+    return Drawn(np.asarray(drawn.x), drawn.label)
 
 
 class _Deep:
@@ -167,7 +196,7 @@ class _Deep:
             self._put_model(place / "model.safetensors", record.model)
             shown = course.pictures.get(record.agent, {}).get(record.number)
             if shown is not None:
-                write(place / "gallery.npz", npz({"x": shown}))
+                write(place / "gallery.npz", npz({k: v for k, v in shown._asdict().items() if v is not None}))
         marker = {
             "generation": state.generation - 1,
             "absorbed": {k: v.tolist() for k, v in course.absorbed.items()},
@@ -215,7 +244,8 @@ class _Deep:
                 course.rows.add(self.block, done, agent, [_remeasured(m) for m in body["measurements"]])
                 shown = self._place(done, agent) / "gallery.npz"
                 if shown.is_file():
-                    course.pictures.setdefault(agent, {})[done] = unnpz(shown)["x"]
+                    arrays = unnpz(shown)
+                    course.pictures.setdefault(agent, {})[done] = Drawn(arrays["x"], arrays.get("label"))
             course.absorbed = {k: np.array(v) for k, v in marker["absorbed"].items()}
             done += 1
         course.generations = done
@@ -280,7 +310,7 @@ class _Batch:
         arrays: dict[str, np.ndarray] = {"generation": np.array(course.generations)}
         arrays |= {f"rows/{k}": v for k, v in course.rows.arrays().items()}
         for agent, seen in course.pictures.items():
-            arrays |= {f"gallery/{agent}/{g}": x for g, x in seen.items()}
+            arrays |= {f"gallery/{agent}/{g}": drawn.x for g, drawn in seen.items()}
         arrays |= {f"absorbed/{k}": v for k, v in course.absorbed.items()}
         if course.failure is not None:
             arrays["failure"] = np.array(json.dumps(course.failure))
@@ -317,7 +347,7 @@ class _Batch:
         course.generations = int(arrays["generation"])
         for name, x in _below(arrays, "gallery/").items():
             agent, _, g = name.rpartition("/")
-            course.pictures.setdefault(agent, {})[int(g)] = x
+            course.pictures.setdefault(agent, {})[int(g)] = Drawn(x)
         if "failure" in arrays:
             course.failure = json.loads(str(arrays["failure"]))
         return course

@@ -11,10 +11,11 @@ import numpy as np
 
 from autophage import __version__, registry
 from autophage.runs.judged import advice, status
+from autophage.runs.pictured import blend, drift, gallery, neighbours
 
 if TYPE_CHECKING:
     from autophage.parts import Prediction
-    from autophage.report.page import Arm, Gallery, Page
+    from autophage.report.page import Arm, Page
     from autophage.runs.run import Run
 
 
@@ -28,9 +29,10 @@ def write_page(run: Run, path: str | Path | None = None, figures: bool = False) 
     page = page_of({run.spec.name: run})
     write(page, path)
     if figures:
+        from autophage.report.plots import FORMATS
         from autophage.report.plots import figures as draw
 
-        draw(page, path.parent / "figures")
+        draw(page, path.parent / "figures", (*FORMATS, "gif"))
     return path
 
 
@@ -59,6 +61,7 @@ def page_of(
         citations=cited,
         notes=[n for name, run in runs.items() for n in _notes(name if len(runs) > 1 else "", run)],
         directions=_directions(first),
+        blend=blend(runs),
     )
 
 
@@ -78,6 +81,8 @@ def _arms(name: str, run: Run) -> list[Arm]:
                 metrics=run.metrics.filter(pl.col("agent") == agent),
                 predictions=[p for p in predictions if p.agent == agent],
                 gallery=gallery(run, agent),
+                neighbours=neighbours(run, agent),
+                drift=drift(run, agent),
                 profile=run.verdict(agent).to_dict(),
                 advice=None if found is None else found.to_dict(),
             )
@@ -114,75 +119,6 @@ def calibrated(run: Run) -> list[Prediction]:
             )
         )
     return found
-
-
-def gallery(run: Run, agent: str) -> Gallery | None:
-    """Samples generation by generation beside real ones, as the data's kind wants to be seen."""
-    from autophage.report.page import Gallery
-
-    pictures = run.pictures.get(agent) or _redrawn(run).get(agent)
-    if not pictures:
-        return None
-    source = run.spec.data
-    generations = sorted(pictures)
-    samples = [np.asarray(pictures[g], dtype=np.float64) for g in generations]
-    if not all(s.shape == samples[0].shape for s in samples):
-        return None
-    kind = getattr(source, "kind_of_picture", None)
-    if kind == "bars":
-        truth = source.truth.probabilities[0] if source.truth is not None else None
-        return Gallery("bars", generations, np.array(samples), truth)
-    real = np.asarray(source.reference().flat())[: len(samples[0])]
-    flat = np.array([s.reshape(len(s), -1) for s in samples])
-    if kind == "image":
-        shape = source.shape
-        return Gallery(
-            "images",
-            generations,
-            flat.reshape(*flat.shape[:2], *shape),
-            real.reshape(len(real), *shape),
-            value_range=source.value_range,
-        )
-    if kind == "table" and hasattr(source, "decode"):
-        frames = [source.decode(s[:8]) for s in flat]
-        rows = [[list(map(_cell, row)) for row in f.rows()] for f in frames]
-        return Gallery(
-            "table",
-            generations,
-            rows,
-            [list(map(_cell, row)) for row in source.decode(real[:8]).rows()],
-            columns=frames[0].columns,
-        )
-    if hasattr(source, "seen"):
-        return Gallery("clouds", generations, source.seen(flat), source.seen(real), caption=source.caption)
-    caption = ""
-    if flat.shape[2] == 1:
-        # One coordinate: spread the points over a second, so that a cloud shows the density.
-        height = np.asarray(np.random.Generator(np.random.SFC64(0)).random(flat.shape[1]))
-        flat = np.stack([flat[..., 0], np.broadcast_to(height, flat.shape[:2])], axis=-1)
-        real = np.stack([real[:, 0], height[: len(real)]], axis=-1)
-        caption = "one coordinate; heights are random"
-    elif flat.shape[2] > 2:
-        centre = real.mean(axis=0)
-        axes = np.linalg.svd(real - centre, full_matrices=False)[2][:2].T
-        flat, real = (flat - centre) @ axes, (real - centre) @ axes
-        caption = "first two principal axes of the real records"
-    return Gallery("clouds", generations, flat, real, caption=caption)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _redrawn(run: Run) -> dict[str, dict[int, np.ndarray]]:
-    """Replicate 0 once more: it does not depend on how many follow, so these are its very samples."""
-    from autophage.runs.run import run as rerun
-
-    if not run.loop.batched:
-        return {}
-    alone = run.spec.model_copy(update={"replicates": 1, "metrics": ()})
-    run.pictures = rerun(alone, pictures=True).pictures
-    return run.pictures
 
 
 def _subtitle(run: Run) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from autophage import __version__
 from autophage.errors import RunError, SpecError
 from autophage.loop import Loop
-from autophage.runs.blocks import Course, Observer, run_block, stored
+from autophage.runs.blocks import Course, Drawn, Observer, run_block, stored
 from autophage.runs.folder import Folder, write
 from autophage.runs.table import Rows
 from autophage.spec import Spec, read
@@ -53,7 +53,8 @@ class Run:
     paths: dict[str, str] = field(default_factory=dict)
     """By agent: whether records were drawn, or the statistics of the refit from their law."""
     warnings: list[str] = field(default_factory=list)
-    pictures: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    pictures: dict[str, dict[int, Drawn]] = field(default_factory=dict)
+    """By agent and generation: a few records of replicate 0, from the same random numbers in every generation."""
     seconds: float = 0.0
     folder: Path | None = None
 
@@ -249,7 +250,7 @@ def _parquet(frame: polars.DataFrame) -> bytes:
 def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: float) -> Run:
     failures: dict[int, dict[str, Any]] = {}
     absorbed: dict[str, np.ndarray] = {}
-    pictures: dict[str, dict[int, np.ndarray]] = {}
+    pictures: dict[str, dict[int, Drawn]] = {}
     for course in courses:
         block = course.block
         if course.failure is not None:
