@@ -1,12 +1,14 @@
-"""Where records are compared: as they are, standardised, on principal components, or as a classifier sees
-them.
+"""Where records are compared: as they are, standardised, on principal components, or as a network sees them.
 
-The classifier is a small one trained on the labelled real training part. It is not Inception: its distances
-are comparable between runs on the same data set only, and its rows say `classifier_real_labels`.
+A classifier is a small one trained on the labelled real training part: `classifier` a perceptron on any numbers, `cnn`
+a convolutional network on pictures. It is not Inception: its distances are comparable between runs on the same data set
+only, and its rows say `classifier_real_labels` or `cnn_real_labels`. Networks that others trained on pictures are
+`inception:FILE` and `transformers:MODEL` (see `spaces`).
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,14 +19,18 @@ import numpy as np
 
 from autophage.errors import DataError, SpecError
 from autophage.metrics.records import FIXED, VECTORS, matched, matrix, once, remembered, shared
+from autophage.metrics.spaces.pictures import SourceRecords
 from autophage.parts import Measurement, Metric, SampleMetric, Source, View
 from autophage.samples import Samples
 
-SPACES = ("pixels", "standardised", "pca", "classifier")
+SPACES = ("pixels", "standardised", "pca", "classifier", "cnn")
+OUTSIDE = "inception:FILE, transformers:MODEL or module:function"
 CLASSIFIER_RECORDS = 5_000
 """A classifier learns from at most this many real records."""
 CLASSIFIER_WIDTH = 64
 _DRAWN = 2_000
+TRAINED_ELSEWHERE = ("inception", "transformers")
+"""Spaces of networks that others trained on pictures, written with a colon and where the network is."""
 
 
 class Features(ABC):
@@ -121,8 +127,12 @@ class Classifier(Features):
         return np.maximum(self.scaled(x) @ self.weights[0] + self.offsets[0], 0)
 
     def posterior(self, x: np.ndarray) -> np.ndarray:
-        """The class probabilities (n, classes)."""
-        logits = self(x) @ self.weights[1] + self.offsets[1]
+        """The class probabilities (n, classes) of records x (n, ...), in the order of `classes`."""
+        return self.posterior_of(self(x))
+
+    def posterior_of(self, features: np.ndarray) -> np.ndarray:
+        """The class probabilities (n, classes) of features (n, 64) that this space gave."""
+        logits = features @ self.weights[1] + self.offsets[1]
         if logits.shape[1] == 1:  # two classes share one logit
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
         logits -= logits.max(axis=1, keepdims=True)
@@ -149,7 +159,8 @@ def fit_features(space: str, train: Callable[[], Samples], *, components: int = 
     """The features of a space, fitted on the real training records that `train` hands out if it needs any."""
     if space == "pixels":
         return Pixels()
-    if ":" in space:
+    origin, _, path = space.partition(":")
+    if path and origin not in TRAINED_ELSEWHERE:
         return Imported(space)
     real = train()
     if space == "standardised":
@@ -158,14 +169,34 @@ def fit_features(space: str, train: Callable[[], Samples], *, components: int = 
         return PrincipalComponents(real.x, components)
     if space == "classifier":
         return Classifier(real.x, real.label)
-    raise SpecError(f"features is '{space}'; known: {', '.join(SPACES)}, or module:function")
+    if space == "cnn":
+        from autophage.metrics.spaces.cnn import Cnn
+
+        return Cnn(real)
+    if path and origin == "inception":
+        from autophage.metrics.spaces.inception import Inception
+
+        return Inception(path, real)
+    if path and origin == "transformers":
+        from autophage.metrics.spaces.pretrained import Pretrained
+
+        return Pretrained(path, real)
+    raise SpecError(f"features is '{space}'; known: {', '.join(SPACES)}, {OUTSIDE}")
+
+
+def fitted(memo: dict, space: str, train: Callable[[], Samples], *, components: int = 16) -> Features:
+    """`fit_features` once a run, for all metrics that name the space."""
+    name = ("metrics", "extractor", space, components)
+    if name not in memo:
+        memo[name] = fit_features(space, train, components=components)
+    return memo[name]
 
 
 def training_records(source: Source) -> Samples:
     """The real records that features are fitted on: a finite source's training part, or 2,000 fixed draws."""
     if source.unlimited:
         return source.draw(_DRAWN, key=FIXED / "training records").replicate(0)
-    return source.train()
+    return SourceRecords.of_source(source.train(), source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,18 +207,20 @@ class Embedding(Metric):
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
 
     features: str = "pixels"
-    """Where records are compared: pixels (as they are), standardised (columns), pca, classifier (hidden layer
-    of a small classifier trained on the labelled real training part; not Inception), or a
-    `module:function`."""
+    """Where records are compared: pixels (as they are), standardised (columns), pca, classifier (hidden layer of a small
+    perceptron trained on the labelled real training part; not Inception), cnn (the same of a small convolutional network,
+    for pictures; trained once and kept below AUTOPHAGE_CACHE), `inception:FILE` (Inception-v3 with the weights of the
+    FID in FILE), `transformers:MODEL` (a vision model of the hub, or a folder: DINOv2, CLIP, ViT), or a
+    `module:function` of your own."""
     components: int = 16
     """Principal components, for `features: pca`."""
 
     def __post_init__(self) -> None:
-        if self.features not in SPACES and ":" not in self.features:
-            raise SpecError(f"features is '{self.features}'; known: {', '.join(SPACES)}, or module:function")
+        if self.features not in SPACES and not self.features.partition(":")[2]:
+            raise SpecError(f"features is '{self.features}'; known: {', '.join(SPACES)}, {OUTSIDE}")
         if not self.components >= 1:
             raise SpecError(f"components is {self.components}; it must be at least 1")
-        if self.features == "classifier":
+        if self.features in ("classifier", "cnn"):
             object.__setattr__(self, "needs", self.needs | {"labels"})
 
     @property
@@ -195,9 +228,14 @@ class Embedding(Metric):
         """The feature space as row names write it."""
         if self.features == "pca":
             return f"pca{self.components}"
-        if self.features == "classifier":
-            return "classifier_real_labels"
-        return self.features.rpartition(":")[2]
+        if self.features in ("classifier", "cnn"):
+            return f"{self.features}_real_labels"
+        origin, _, path = self.features.partition(":")
+        if origin == "inception":
+            return "inception"
+        if origin == "transformers":
+            return re.sub(r"\W+", "_", path.rstrip("/").rpartition("/")[2]).strip("_").lower()
+        return path or origin
 
     def row(self, name: str) -> str:
         """A row's name: the space is added unless records are compared as they are."""
@@ -205,10 +243,7 @@ class Embedding(Metric):
 
     def extractor(self, memo: dict, train: Callable[[], Samples]) -> Features:
         """The features, fitted on the records that `train` hands out when they are first asked for."""
-        name = ("metrics", "extractor", self.features, self.components)
-        if name not in memo:
-            memo[name] = fit_features(self.features, train, components=self.components)
-        return memo[name]
+        return fitted(memo, self.features, train, components=self.components)
 
     def real_features(self, real: Samples, extract: Features, memo: dict) -> np.ndarray:
         """The features (n, k) of real records, computed once a run."""
