@@ -105,7 +105,7 @@ def order_of(errors: list[float], steps: list[int]) -> float:
 @pytest.mark.parametrize("low", [0.02, 0.0], ids=["above_zero", "to_zero"])
 @pytest.mark.parametrize("name", EVERY)
 def test_moments_of_gaussian_data_are_reached_at_the_order_of_the_method(name, low):
-    """The covariance's error falls as steps^-1 or steps^-2; the mean is exact at every number of steps."""
+    """The covariance's error falls as steps^-1 or steps^-2, in the last halving too; the mean is exact at every number."""
     counts, errors = [32, 64, 128], []
     for steps in counts:
         ladder = ladder_of(steps, low=low)
@@ -115,18 +115,8 @@ def test_moments_of_gaussian_data_are_reached_at_the_order_of_the_method(name, l
         errors.append(float((cov - target).norm() / target.norm()))
     band = (0.8, 1.15) if ORDER[name] == 1 else (1.9, 2.2)
     assert band[0] < order_of(errors, counts) < band[1]
-    assert errors[-1] < (0.1 if ORDER[name] == 1 else 5e-3)
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_no_order_is_left_on_the_table(name):
-    """The last halving alone tells the order: a first-order step that hid in a second-order method would show."""
-    errors = []
-    for steps in (80, 160):
-        ladder = ladder_of(steps)
-        target = GAUSSIAN.cov + ladder[-1] ** 2 * torch.eye(3, dtype=DOUBLE)
-        errors.append(float((moments(chosen(name), GAUSSIAN, ladder)[1] - target).norm()))
-    assert math.log2(errors[0] / errors[1]) == pytest.approx(ORDER[name], abs=0.15)
+    assert math.log2(errors[-2] / errors[-1]) == pytest.approx(ORDER[name], abs=0.15)
+    assert errors[-1] < (0.1 if ORDER[name] == 1 else 1e-2)
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
@@ -235,7 +225,7 @@ def share_below(x: float, sigma: float) -> float:
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_on_a_line_the_flow_keeps_quantiles(name):
     """The flow of a law on the line is increasing and carries p_t into p_s, so F_s(y_s) = F_t(y_t), however many modes."""
-    top, low, counts = 10.0, 0.05, [64, 128, 256]
+    top, low, counts = 10.0, 0.05, [40, 80, 160]
     start = torch.tensor([[-14.0], [-9.0], [-6.0], [2.0], [5.0], [9.0]], dtype=DOUBLE)
     expected = [
         brentq(lambda x, y=y: share_below(x, low) - share_below(y, top), -9, 9, xtol=1e-13)
@@ -363,7 +353,7 @@ def test_ddim_without_noise_is_euler():
     )
 
 
-@pytest.mark.parametrize("churn", [0.0, 4.0])
+@pytest.mark.parametrize("churn", [0.0, 4.0, 40.0])
 @pytest.mark.parametrize("second_order", [True, False], ids=["heun", "euler"])
 def test_heun_is_algorithm_2(churn, second_order):
     """Karras et al. 2022, algorithm 2, line by line (algorithm 1 without churn)."""
