@@ -235,6 +235,21 @@ def report(
     reading.report(folder, out, figures, as_json)
 
 
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run of a deep learner.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint's folder, which must be new.")],
+    generation: Annotated[int, typer.Option(help="Which generation; -1 is the last.")] = -1,
+    replicate: Annotated[int, typer.Option(help="Which replicate.")] = 0,
+    agent: Annotated[str, typer.Option(help="Which agent.")] = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Write a generation's model as a checkpoint: in the format of diffusers where it knows the network."""
+    from autophage.commands import publishing
+
+    raise typer.Exit(publishing.publish(folder, out, generation, replicate, agent, as_json))
+
+
 @app.command("ls")
 def list_parts(
     slot: Annotated[

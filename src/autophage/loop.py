@@ -311,7 +311,7 @@ class Loop:
         learner, previous = agent.learner.in_generation(t), state.models.get(name)
         if t == 0 and self.spec.initial_model is not None:
             given = learner.initial(self.spec.initial_model, self.source.dim)
-            return given.spread(state.block.replicates)
+            return given.spread(state.block.replicates) if self.batched else given
         origin = (self._origin(name), state.block.number) if t == 0 and not self.batched else None
         start = previous if learner.start == "previous" else None
         if self.paths[name] in ("samples", "statistics"):

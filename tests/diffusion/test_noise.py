@@ -113,6 +113,7 @@ def test_steps_of_a_chain() -> None:
 
     assert steps(4, "trailing") == [999, 749, 499, 249]
     assert steps(4, "leading") == [750, 500, 250, 0]
+    assert steps(4, "linspace") == [999, 666, 333, 0]
     assert steps(5, "quadratic") == [799, 450, 200, 50, 0]
     assert steps(1000, "trailing") == list(range(999, -1, -1)) == steps(1000, "leading")
     with pytest.raises(SpecError, match="sampling.steps is 1001; a chain of 1000 steps allows 1 to 1000"):

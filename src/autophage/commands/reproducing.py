@@ -42,12 +42,19 @@ def outcomes_of(
     """Runs a recipe and checks it."""
     console = Console(stderr=True)
     runs: dict[str, Run] = {}
+    first_models: dict[Any, Any] = {}  # arms of one experiment begin with the same generation 0
     specs = {name: Spec.of(raw) for name, raw in recipe.specs(scale).items()}
     for name, spec in specs.items():
         place = None if out is None else out / name
         with Progressing(spec, console, quiet=quiet) as observe:
             runs[name] = run_spec(
-                spec, place, workers, resume=place is not None, observe=observe, pictures=False
+                spec,
+                place,
+                workers,
+                resume=place is not None,
+                observe=observe,
+                pictures=False,
+                first_models=first_models,
             )
     return [outcome(check, runs) for check in recipe.checks_at(scale)]
 

@@ -31,7 +31,7 @@ from autophage.errors import SpecError
 LOGARITHM = 250.0
 """Networks expect a conditioning number of the size of a timestep; logarithms of sigma are multiplied by this."""
 
-Spacing = Literal["trailing", "leading", "quadratic"]
+Spacing = Literal["trailing", "leading", "linspace", "quadratic"]
 
 
 class NoiseLaw(ABC):
@@ -108,8 +108,9 @@ class Discrete(NoiseLaw):
         return (above - 1 + between).reshape(sigma.shape)
 
     def timestep_ladder(self, steps: int, spacing: Spacing = "trailing") -> Tensor:
-        """steps + 1 levels of the chain falling to zero: of all T steps evenly spaced ones (`trailing` counts from the
-        noisiest, `leading` from the cleanest), or `quadratic` ones, denser where there is little noise (Song et al. 2021)."""
+        """steps + 1 levels of the chain falling to zero: evenly spaced ones of all T (`trailing` counts from the noisiest,
+        `leading` from the cleanest, `linspace` has both ends), or `quadratic` ones, denser where there is little noise
+        (Song et al. 2021)."""
         T = self.timesteps
         if not 1 <= steps <= T:
             raise SpecError(f"sampling.steps is {steps}; a chain of {T} steps allows 1 to {T}")
@@ -117,6 +118,8 @@ class Discrete(NoiseLaw):
             chosen = np.round(np.arange(T, 0, -T / steps))[:steps].astype(int) - 1
         elif spacing == "leading":
             chosen = (np.arange(steps) * (T // steps))[::-1]
+        elif spacing == "linspace":
+            chosen = np.linspace(0, T - 1, steps).round().astype(int)[::-1]
         else:
             chosen = np.unique(np.round(np.linspace(0, math.sqrt(0.8 * (T - 1)), steps) ** 2).astype(int))[
                 ::-1

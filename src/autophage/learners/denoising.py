@@ -151,6 +151,17 @@ class DenoisingModel(NetworkModel):
         # A prefix must be a fair part of the whole, so the order is shuffled.
         return (key / "labels").generator().permutation(np.repeat(np.arange(len(counts)), counts))
 
+    def published(self) -> dict[str, Any]:
+        """What a checkpoint says of the process that the network has learned (`autophage.networks.processes`)."""
+        return dict(self.facts)
+
+    def publish(self, folder: str | Path) -> str:
+        """Writes the network to a new folder, in the format of diffusers where that knows it, and says in a sentence who can
+        load it. Raises `RunError` where the folder is taken or cannot be written."""
+        from autophage.networks.checkpoints import publish
+
+        return publish(folder, self.net, self.published())
+
     def header(self) -> dict[str, Any]:
         return {
             "network": self.network.body(),
@@ -304,8 +315,26 @@ class DenoisingLearner(NeuralLearner):
         return self.restore(arrays) if "header" in arrays else None
 
     def adopted(self, place: str) -> DenoisingModel:
-        """A model of another library's folder. Raises `SpecError` where this learner knows none."""
-        raise SpecError(f"initial_model.checkpoint {place} holds no model.safetensors of a run")
+        """The model of a published folder, or of a pipeline of diffusers. Raises `SpecError` where it does not fit."""
+        from autophage.networks.checkpoints import adopt
+
+        space, classes = self.bound.space, self.bound.classes
+        if space is None:
+            raise SpecError("initial_model.checkpoint needs data of pictures")
+        found = adopt(place, shape=space.shape, classes=classes if self.labels == "use" else None)
+        if (found.classes is None) != (self.labels == "ignore"):
+            kind, wanted = ("no", "ignore") if found.classes is None else (found.classes, "use")
+            raise SpecError(f"the checkpoint {place} knows {kind} classes; set learner.labels to {wanted}")
+        shares = None if found.classes is None else np.ones(found.classes)
+        facts = self.facts_from(found.process)
+        device = self.course(True).device
+        return self.made(found.network, found.net, space, shares, facts, device=device, report={})
+
+    def facts_from(self, published: Mapping[str, Any]) -> dict[str, Any]:
+        """A model's facts from what a checkpoint says of its process."""
+        if set(published) != set(self.facts(self.bound.space)):  # type: ignore[arg-type]
+            raise SpecError("the checkpoint's network has learned another process than this learner's")
+        return dict(published)
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> DenoisingModel:
         header, groups = opened(arrays)

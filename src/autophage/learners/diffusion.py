@@ -26,6 +26,7 @@ from autophage.diffusion.samplers import SAMPLERS, make_sampler
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
 from autophage.learners.record_spaces import Pictures, RecordSpace
+from autophage.networks import processes
 from autophage.parts import Sampling
 from autophage.registry import nearest
 
@@ -90,7 +91,7 @@ class DiffusionModel(DenoisingModel):
         settings: dict[str, Any] = {k: v for k in ("eta", "churn") if (v := getattr(asked, k)) is not None}
         if name == "ancestral" and self.process.learned_variance:
             settings["variance"] = "learned"
-        if chain and isinstance(self.space, Pictures):
+        if chain and self.facts["clip"]:
             settings["clip"] = (-1.0, 1.0)
         sampler = make_sampler(name, **settings)
         law = self.process.noise
@@ -101,6 +102,19 @@ class DiffusionModel(DenoisingModel):
             ladder = law.ladder(asked.steps or STEPS[name] or 50)
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
         return sampler.sample(self.denoiser(), z * scale, ladder, draw, label)
+
+    def published(self) -> dict[str, Any]:
+        process = self.process
+        if not isinstance(process.noise, noise.Discrete):
+            return super().published()
+        spacing = self.facts["spacing"]
+        return {
+            **processes.schedule_of(process.noise.betas),
+            "prediction": "v_prediction" if process.prediction == "v" else process.prediction,
+            "variance": "learned_range" if process.learned_variance else "fixed_small",
+            "clip_sample": self.facts["clip"],
+            "timestep_spacing": "trailing" if spacing == "quadratic" else spacing,
+        }
 
 
 @dataclass(frozen=True)
@@ -158,7 +172,7 @@ class Diffusion(DenoisingLearner):
     """Steps of the linear and cosine chains."""
     learned_variance: bool = False
     """Learn the steps' variances too (improved DDPM); chains with epsilon only."""
-    spacing: Literal["trailing", "leading", "quadratic"] = "trailing"
+    spacing: Literal["trailing", "leading", "linspace", "quadratic"] = "trailing"
     """Which steps of a chain a shorter sampler takes."""
 
     def __post_init__(self) -> None:
@@ -187,7 +201,11 @@ class Diffusion(DenoisingLearner):
         return Process(law, prediction, 0.5 if isinstance(space, Pictures) else 1.0, self.learned_variance)
 
     def facts(self, space: RecordSpace) -> dict[str, Any]:
-        return {"process": self.process(space).body(), "spacing": self.spacing}
+        return {
+            "process": self.process(space).body(),
+            "spacing": self.spacing,
+            "clip": isinstance(space, Pictures),
+        }
 
     def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> _Objective:
         space = records.space
@@ -204,6 +222,21 @@ class Diffusion(DenoisingLearner):
         **kept: Any,
     ) -> DiffusionModel:
         return DiffusionModel(network, net, space, shares, facts, **kept)
+
+    def facts_from(self, published: Mapping[str, Any]) -> dict[str, Any]:
+        if "timesteps" not in published:
+            return super().facts_from(published)
+        known = processes.chain(published)
+        process = Process(
+            noise.Discrete(tuple(processes.betas(known).tolist())),
+            "v" if known["prediction"] == "v_prediction" else known["prediction"],
+            learned_variance=known["variance"] == "learned_range",
+        )
+        return {
+            "process": process.body(),
+            "spacing": known["timestep_spacing"],
+            "clip": known["clip_sample"],
+        }
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)
