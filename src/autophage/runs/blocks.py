@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from autophage.registry import nearest
 from autophage.runs.folder import Folder, get_samples, npz, put_samples, unnpz, write
 from autophage.runs.table import Rows
 from autophage.samples import Batch, Samples
+from autophage.training.shelf import Listener, shelf_at
 
 CHECKPOINT_SECONDS = 5.0
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
@@ -79,7 +81,8 @@ def run_block(
                 state = loop.leap(state)
                 course.absorbed, course.generations = dict(state.absorbed), state.generation
                 break
-            state, records = loop.step(state, None if store is None else store.keep)
+            with shelf_at(None if store is None else store.unfinished, _teller(observe, block, generation)):
+                state, records = loop.step(state, None if store is None else store.keep)
             shown = [picture(loop, record) for record in records] if pictures and block.first == 0 else []
         except UserError:
             raise
@@ -108,6 +111,25 @@ def run_block(
     if observe is not None:
         observe({"event": "block_done", "block": block.number, "failure": course.failure})
     return course
+
+
+def _teller(observe: Observer | None, block: Block, generation: int) -> Listener | None:
+    """Passes on how far work inside a generation has come."""
+    if observe is None:
+        return None
+
+    def tell(what: str, share: float) -> None:
+        observe(
+            {
+                "event": "working",
+                "block": block.number,
+                "generation": generation,
+                "what": what,
+                "share": share,
+            }
+        )
+
+    return tell
 
 
 def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
@@ -183,6 +205,7 @@ class _Deep:
     def __init__(self, folder: Folder, block: Block) -> None:
         self.folder, self.block = folder, block
         self.replicate = block.first
+        self.unfinished = folder.path / f"replicate_{self.replicate:04d}" / "unfinished"
 
     def keep(self, samples: Samples, generation: int, agent: str) -> Samples:
         return put_samples(self.folder.generation(self.replicate, generation, agent), samples)
@@ -212,6 +235,7 @@ class _Deep:
         }
         place = self.folder.generation(self.replicate, state.generation - 1)
         write(place / "done.json", json.dumps(marker, default=str))
+        shutil.rmtree(self.unfinished, ignore_errors=True)
         for record in records:
             self.folder.event(
                 "generation_done", replicate=self.replicate, generation=record.number, agent=record.agent
@@ -297,6 +321,7 @@ class _Batch:
         self.told = 0
 
     keep = None
+    unfinished = None
 
     def save(self, course: Course, state: State, records: list[Generation]) -> None:
         if time.monotonic() - self.written >= CHECKPOINT_SECONDS:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +107,7 @@ def run(
     observe: Observer | None = None,
     pictures: bool | None = None,
     shared: str | Path | None = None,
+    first_models: MutableMapping[tuple[str, int], Any] | None = None,
     **keys: Any,
 ) -> Run:
     """Runs a spec (a path, a dict, a `Spec`, or its keys as keywords).
@@ -114,7 +115,8 @@ def run(
     Runs in the calling process and writes nothing without `out`; with `workers` > 1 blocks of replicates go
     to worker processes of one thread each. With `resume`, a run that is there goes on, a finished one is
     returned at once, another spec is refused. `shared` names a deep run on disk whose generation 0 this one
-    takes over instead of fitting it again: two arms of one comparison. Raises `SpecError` or `RunError` on a
+    takes over instead of fitting it again: two arms of one comparison. `first_models` does so in memory: runs that are
+    given the same mapping fit each generation 0 once, and sample it for themselves. Raises `SpecError` or `RunError` on a
     user's mistake; a learner that diverges is a result, in `Run.failures`.
     """
     resolved = Spec.of(spec, **keys)
@@ -128,6 +130,8 @@ def run(
         if folder.manifest().get("status") in ENDED:
             return _opened(Loop(resolved), folder)
     loop = Loop(resolved)
+    if first_models is not None:
+        loop.first_models = first_models
     if shared is not None:
         folder = _sharing(folder, loop, Folder(shared))
     if workers > 1 and len(loop.blocks()) > 1:
