@@ -46,7 +46,7 @@ class SmallUNet(Network):
     width: int | None = None
     """Channels of the finest level; unset: 16 without patches, 32 with."""
     multipliers: tuple[int, ...] | None = None
-    """Channels per level, the finest first, in units of the width; unset: 1, 4 without patches, 1, 2 with."""
+    """Channels per level, the finest first, in units of the width; unset: 1, 4 up to 8 x 8, then 1, 3, with patches 1, 2."""
     blocks: int = 1
     """Residual blocks per level and way."""
     patch_size: int | None = None
@@ -76,10 +76,11 @@ class SmallUNet(Network):
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
         """Channels per level, the finest first, for images of this shape."""
-        patch = self.patches(shape)
-        width = self.width or (16 if patch == 1 else 32)
-        multipliers = self.multipliers or ((1, 4) if patch == 1 else (1, 2))
-        return tuple(width * m for m in multipliers)
+        if self.patches(shape) > 1:
+            usual, multipliers = 32, (1, 2)
+        else:
+            usual, multipliers = 16, (1, 4) if max(shape[1:]) <= 8 else (1, 3)
+        return tuple((self.width or usual) * m for m in self.multipliers or multipliers)
 
     def _built(self, shape: Shape, out_channels: int, classes: int | None) -> Net:
         return _UNet(self, shape, out_channels, classes)

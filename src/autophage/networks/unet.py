@@ -154,9 +154,10 @@ class UNet(Network):
                 raise SpecError(
                     f"network.norm_groups is {groups}, which does not divide {width} of network.block_out_channels"
                 )
-            if width % (self.head_size or width):
+        for level in {*attention, levels[-1]}:
+            if channels[level] < (self.head_size or 0):
                 raise SpecError(
-                    f"network.head_size is {self.head_size}, which does not divide {width} of network.block_out_channels"
+                    f"network.head_size is {self.head_size}, more than the {channels[level]} channels of level {level}"
                 )
         return {
             "down_block_types": tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
