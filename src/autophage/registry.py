@@ -84,6 +84,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "diffusion": ("autophage.learners.diffusion:Diffusion", "denoising diffusion, every process of the field"),
         "vae": ("autophage.learners.vae:Vae", "a variational autoencoder, sampled by decoder means or with noise"),
+        "flow_matching": (
+            "autophage.learners.flow_matching:FlowMatching",
+            "straight paths from noise to records, paired at random or by optimal transport",
+        ),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),
     },
@@ -221,6 +225,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "accuracy of telling generated from real",
         ),
         "modes": ("autophage.metrics.modes:Modes", "how many modes live, and how evenly"),
+        "class_shares": (
+            "autophage.metrics.class_shares:ClassShares",
+            "which classes are left, as a classifier of the real labels sees them",
+        ),
         "mode_overlap": (
             "autophage.metrics.mode_overlap:ModeOverlap",
             "how far the modes run into each other",
@@ -236,6 +244,19 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "memorisation": (
             "autophage.metrics.memorisation:MemorisationMetric",
             "distance to the nearest training record",
+        ),
+        "authenticity": (
+            "autophage.metrics.authenticity:AuthenticityMetric",
+            "share of generated records that are no copies of training ones",
+        ),
+        "feature_likelihood": (
+            "autophage.metrics.feature_likelihood:FeatureLikelihoodMetric",
+            "held-out log density of Gaussians on generated records, and its gap to training",
+        ),
+        "vendi": ("autophage.metrics.vendi:Vendi", "effective number of different records"),
+        "spectrum": (
+            "autophage.metrics.spectrum:Spectrum",
+            "spatial power spectrum of pictures against real ones",
         ),
         "sample_variance": ("autophage.metrics.spread:SampleVariance", "mean variance of generated records"),
         "sample_log_det": ("autophage.metrics.spread:SampleLogDet", "log determinant of their covariance"),
