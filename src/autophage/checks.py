@@ -241,6 +241,8 @@ def _metrics(spec: Spec, agents: Mapping[str, Any]) -> None:
             )
         if "labels" in needs and "label" not in spec.data.reference().fields:
             raise SpecError(f"metrics[{i}]: {kind} needs labels, and the data have none")
+        if hasattr(metric, "check"):
+            metric.check(spec.data)
         readable = [a for a in agents.values() if not _lacking(metric, a.learner)]
         if not (getattr(metric, "of_some", False) and readable):
             for agent in agents.values():

@@ -486,6 +486,10 @@ class Metric(ABC):
     none. With "first", generation 0's models are kept for it (`View.first`)."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
 
+    def check(self, source: Source) -> None:
+        """Raises `SpecError` where these data cannot be measured so; asked before a run starts."""
+        return None
+
     @abstractmethod
     def measure(self, view: View) -> list[Measurement]:
         """The measurements of one generation; row names are fixed by the metric's key and settings."""

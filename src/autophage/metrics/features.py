@@ -19,7 +19,7 @@ import numpy as np
 
 from autophage.errors import DataError, SpecError
 from autophage.metrics.records import FIXED, VECTORS, matched, matrix, once, remembered, shared
-from autophage.metrics.spaces.pictures import SourceRecords
+from autophage.metrics.spaces.pictures import SourceRecords, require_pictures
 from autophage.parts import Measurement, Metric, SampleMetric, Source, View
 from autophage.samples import Samples
 
@@ -222,6 +222,21 @@ class Embedding(Metric):
             raise SpecError(f"components is {self.components}; it must be at least 1")
         if self.features in ("classifier", "cnn"):
             object.__setattr__(self, "needs", self.needs | {"labels"})
+
+    def check(self, source: Source) -> None:
+        """Raises `SpecError` or `MissingExtra` where the space cannot look at these records: they are no pictures, the
+        weights are not there, or a package is not."""
+        origin, _, path = self.features.partition(":")
+        if self.features == "cnn" or (path and origin in TRAINED_ELSEWHERE):
+            require_pictures(source, f"features: {self.features}")
+        if path and origin == "inception":
+            from autophage.metrics.spaces.inception import find_weights
+
+            find_weights(path)
+        if path and origin == "transformers":
+            from autophage.metrics.spaces.pretrained import require_transformers
+
+            require_transformers(path)
 
     @property
     def space(self) -> str:

@@ -80,13 +80,19 @@ def resized(x: Tensor, side: int = SIDE) -> Tensor:
     return x
 
 
-def read_weights(path: str) -> dict[str, Tensor]:
-    """The named arrays in a file of weights. Raises `SpecError` where it is missing or holds something else."""
+def find_weights(path: str) -> Path:
+    """Where the weights lie. Raises `SpecError`, saying where to get them, when there is no such file."""
     place = Path(path).expanduser()
     if not place.is_file():
         raise SpecError(
             f"features: inception:{path}: there is no such file; download {WEIGHTS} from {ORIGIN} and give its place"
         )
+    return place
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """The named arrays in a file of weights. Raises `SpecError` where it is missing or holds something else."""
+    place = find_weights(path)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autophage.errors import DataError
+from autophage.errors import DataError, SpecError
 from autophage.metrics.records import matrix
 from autophage.samples import Samples
 
@@ -32,6 +32,11 @@ class SourceRecords(Samples):
         return SourceRecords(records.fields, *records.columns, shape=tuple(shape), value_range=limits)
 
 
+def natural_shape(real: Samples) -> tuple[int, ...]:
+    """The shape of one record: what its source says, else that of the array."""
+    return real.shape if isinstance(real, SourceRecords) else tuple(real.fields["x"].shape[1:])
+
+
 def is_picture(shape: tuple[int, ...]) -> bool:
     """Whether records of that shape are pictures: (h, w), (h, w, 1) or (h, w, 3), two pixels a side or more.
 
@@ -39,6 +44,16 @@ def is_picture(shape: tuple[int, ...]) -> bool:
     (True, True, False, False)
     """
     return len(shape) in (2, 3) and min(shape[:2]) >= 2 and shape[2:] in ((), (1,), (3,))
+
+
+def require_pictures(source: Any, what: str) -> None:
+    """Raises `SpecError`, saying what asked, where a source's records are no pictures."""
+    shape = tuple(getattr(source, "shape", ()))
+    if not is_picture(shape):
+        raise SpecError(
+            f"{what} needs pictures, which are records of shape (height, width) or (height, width, 3); the data's are of "
+            f"shape {shape}"
+        )
 
 
 class PictureForm:
@@ -50,7 +65,7 @@ class PictureForm:
     """
 
     def __init__(self, real: Samples, space: str) -> None:
-        shape: tuple[int, ...] = real.shape if isinstance(real, SourceRecords) else real.fields["x"].shape[1:]
+        shape = natural_shape(real)
         if not is_picture(shape):
             raise DataError(
                 f"features: {space} needs pictures, which are records of shape (height, width) or (height, width, 3); "
