@@ -17,11 +17,15 @@ import numpy as np
 from autophage.errors import DataError
 from autophage.keys import Key
 from autophage.metrics.features import FeatureMetric
+from autophage.metrics.gaussians import Moments, distance_scale, overlap, roots_hold
 from autophage.metrics.intervals import normal
 from autophage.metrics.model_metric import ModelMetric, exposes
-from autophage.metrics.records import VECTORS, matched
+from autophage.metrics.records import FIXED, VECTORS, matched, remembered
 from autophage.parts import Compared
 from autophage.samples import Samples
+
+INVERSE_SHARES = (3.0, 2.5, 2.0, 1.5, 1.0)
+"""Parts of the records whose distances are extrapolated, evenly spaced in 1/n."""
 
 
 def gaussian_w2_squared(m1: Any, S1: Any, m2: Any, S2: Any) -> np.ndarray:
@@ -68,39 +72,79 @@ def symmetric_root(S: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
-def frechet(real: np.ndarray, generated: np.ndarray) -> Compared:
+def frechet(real: np.ndarray, generated: np.ndarray, *, interval: bool = True) -> Compared:
     """Squared Frechet distance of records (n, d) and (m, d), both with the unbiased covariance.
 
     Interval: normal, by the delta method. The distance is smooth in the moments, with derivative I - T in S1,
     where T = S2^1/2 (S2^1/2 S1 S2^1/2)^(-1/2) S2^1/2 is the optimal map; each record's influence is quadratic
-    in it. The interval speaks of the expected distance at these sample sizes, which lies above the distance
-    of the laws (see `frechet_bias`). NaN when a set has no more records than its covariance has rank to fill
-    (n <= d), where the bias rules. Raises `DataError` on unequal widths, fewer than two records, or NaN.
+    in it, and its spread is taken over at most 2,000 records a side. The interval speaks of the expected distance at these
+    sample sizes, which lies above the distance of the laws (see `frechet_bias`, `frechet_infinity`). NaN when a set has no
+    more records than its covariance has rank to fill (n <= d), where the bias rules.
+
+    Moments are summed in float64, chunk by chunk. The value costs one Cholesky factor of the real covariance, two products
+    and the eigenvalues of a symmetric matrix (`gaussians`); an interval needs its eigenvectors too, about twice that. Raises
+    `DataError` on unequal widths, fewer than two records, or NaN.
     """
-    x, y = matched(real, generated, fewest=2)
-    n, m = len(x), len(y)
-    m1, m2 = x.mean(axis=0), y.mean(axis=0)
-    x, y = x - m1, y - m2
-    S1, S2 = x.T @ x / (n - 1), y.T @ y / (m - 1)
-    spread, axes = np.linalg.eigh(S2)
-    spread = np.sqrt(np.maximum(spread, 0))
-    root = (axes * spread) @ axes.T
-    values, vectors = np.linalg.eigh(root @ S1 @ root)
-    middle = np.sqrt(np.maximum(values, 0))
-    value = np.square(m1 - m2).sum() + max(np.trace(S1) + np.trace(S2) - 2 * middle.sum(), 0.0)
+    x, y = matched(real, generated, fewest=2, compact=True)
+    return frechet_of(Moments(x), Moments(y), interval=interval)
+
+
+def frechet_of(a: Moments, b: Moments, *, interval: bool = True) -> Compared:
+    """`frechet` of moments at hand, the real ones first."""
+    apart, traces = distance_scale(a, b)
+    if not interval or min(a.n, b.n) <= len(a.mean):
+        return Compared(apart + max(traces - 2 * overlap(a, b), 0.0), n=b.n)
+    from scipy.linalg import eigh
+
+    A = a.factor
+    if A.shape[1] == 0:
+        return Compared(apart + traces, n=b.n)
+    values, vectors = eigh(b.seen_through(A), check_finite=False, driver="evr")
+    roots = np.sqrt(np.maximum(values, 0))
+    shared = roots.sum() if roots_hold(values, (apart, traces)) else overlap(a, b)
+    value = apart + max(traces - 2 * shared, 0.0)
     alive = values > values[-1] * len(values) * np.finfo(float).eps
-    if alive.sum() >= min(n, m) - 1:
-        return Compared(float(value), n=m)
-    turned = root @ vectors[:, alive]
-    there = (turned / middle[alive]) @ turned.T  # T from real to generated
-    # The map back, T^-1 = R^-1 M^(1/2) R^-1 with R = S2^(1/2), on the directions that S2 has.
-    wide = spread > spread[-1] * len(spread) * np.sqrt(np.finfo(float).eps)
-    back = (axes[:, wide] / spread[wide]) @ (axes[:, wide].T @ (vectors[:, alive] * np.sqrt(middle[alive])))
-    back = back @ back.T
-    influence_x = np.square(x).sum(axis=1) - ((x @ there) * x).sum(axis=1) + 2 * x @ (m1 - m2)
-    influence_y = np.square(y).sum(axis=1) - ((y @ back) * y).sum(axis=1) - 2 * y @ (m1 - m2)
-    error = np.sqrt(influence_x.var(ddof=1) / n + influence_y.var(ddof=1) / m)
-    return normal(value, error, m)
+    if alive.sum() >= min(a.n, b.n) - 1:
+        return Compared(float(value), n=b.n)
+    # In coordinates where S1 = A A' is the identity the map to the generated records is M^(1/2), M = A' S2 A, and
+    # the map back its inverse: x' T x = |M^(1/4) A^-1 x|^2 and y' T^-1 y = |M^(-1/4) A' y|^2.
+    x, y = a.some, b.some
+    there = a.whitened(x) @ (vectors[:, alive] * np.sqrt(roots[alive]))
+    back = y @ (A @ (vectors[:, alive] / np.sqrt(roots[alive])))
+    shift = a.mean - b.mean
+    influence_x = np.square(x).sum(axis=1) - np.square(there).sum(axis=1) + 2 * x @ shift
+    influence_y = np.square(y).sum(axis=1) - np.square(back).sum(axis=1) - 2 * y @ shift
+    error = np.sqrt(influence_x.var(ddof=1) / a.n + influence_y.var(ddof=1) / b.n)
+    return normal(value, error, b.n)
+
+
+def frechet_infinity(real: np.ndarray, generated: np.ndarray) -> Compared:
+    """The squared Frechet distance that infinitely many records would have: extrapolated in 1/n (after Chong and Forsyth
+    2020, who shrink the generated set only).
+
+    Both sets are shuffled by a fixed stream; the distances of their first 1, 1/1.5, 1/2, 1/2.5 and 1/3 are fitted by a line
+    in the inverse share, and the line is read off at zero, where the bias of either size is gone up to second order. It may
+    fall below zero. No interval: the parts are nested. NaN where a third of a set has no more records than numbers in
+    each: the bias is not linear there. Raises as `frechet` does.
+    """
+    x, y = matched(real, generated, fewest=2, compact=True)
+    if min(len(x), len(y)) / INVERSE_SHARES[0] <= x.shape[1]:
+        return Compared(float("nan"), n=len(y))
+    orders = [(FIXED / "extrapolation" / len(s)).generator().permutation(len(s)) for s in (x, y)]
+    sums: list[Moments] = []
+    found = []
+    done = [0, 0]
+    for inverse in INVERSE_SHARES:
+        for side, (records, order) in enumerate(zip((x, y), orders, strict=True)):
+            end = round(len(records) / inverse)
+            part = records[order[done[side] : end]]
+            done[side] = end
+            if len(sums) < 2:
+                sums.append(Moments(part, centre=records.mean(axis=0, dtype=np.float64)))
+            else:
+                sums[side].more(part)
+        found.append(frechet_of(*sums, interval=False).value)
+    return Compared(float(np.polyfit(INVERSE_SHARES, found, 1)[1]), n=len(y))
 
 
 def frechet_bias(covariance: np.ndarray, n_real: int, n_generated: int) -> float:
@@ -139,10 +183,21 @@ class Frechet(FeatureMetric):
     """Squared Frechet distance of generated and real records in a feature space.
 
     Rows `frechet_pixels`, `frechet_standardised` (columns of tables), `frechet_pca16`,
-    `frechet_classifier_real_labels`. Biased upwards at small n: compare at equal sizes.
+    `frechet_classifier_real_labels`. Biased upwards at small n: compare at equal sizes, or extrapolate.
     """
 
     direction: ClassVar[Literal["lower", "higher", "none"]] = "lower"
 
+    extrapolate: bool = False
+    """Also report the distance extrapolated to infinitely many records, free of the bias of first order (rows
+    `frechet_infinity_pixels`, ...); it costs five distances, and is NaN below three records for each number in a feature."""
+
     def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
-        return {f"frechet_{self.space}": frechet(*self.embedded(real, generated, memo))}
+        x, y = self.embedded(real, generated, memo)
+        if min(len(x), len(y)) < 2:
+            matched(x, y, fewest=2, compact=True)
+        known = remembered(memo, ("moments", self.features, self.components), real, lambda: Moments(x))
+        found = {f"frechet_{self.space}": frechet_of(known, Moments(y))}
+        if self.extrapolate:
+            found[f"frechet_infinity_{self.space}"] = frechet_infinity(x, y)
+        return found

@@ -94,17 +94,24 @@ def mmd_squared(real: np.ndarray, generated: np.ndarray, kernel: Kernel, *, chun
 def _sums(
     x: np.ndarray, y: np.ndarray, kernel: Kernel, chunk: int, *, own: bool
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Row sums, the sum of squares and column sums of k(x, y), without the diagonal if they are `own`."""
-    rows, columns, squares = np.empty(len(x)), np.zeros(len(y)), 0.0
+    """Row sums, the sum of squares and column sums of k(x, y); of `own` records without the diagonal, each pair once."""
+    rows, columns, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
     step = max(1, chunk // len(y))
     for start in range(0, len(x), step):
-        k = kernel(x[start : start + step], y)
+        some = slice(start, min(start + step, len(x)))
+        k = kernel(x[some], y[start:] if own else y)
         if own:
-            k[np.arange(len(k)), start + np.arange(len(k))] = 0
-        rows[start : start + step] = k.sum(axis=1)
-        columns += k.sum(axis=0)
-        squares += float(np.einsum("ij,ij->", k, k))
-    return rows, squares, columns
+            here = some.stop - start
+            k[np.arange(here), np.arange(here)] = 0
+            beyond = k[:, here:]
+            rows[some] += k.sum(axis=1)
+            rows[some.stop :] += beyond.sum(axis=0)
+            squares += float(np.einsum("ij,ij->", k, k) + np.einsum("ij,ij->", beyond, beyond))
+        else:
+            rows[some] = k.sum(axis=1)
+            columns += k.sum(axis=0)
+            squares += float(np.einsum("ij,ij->", k, k))
+    return rows, squares, rows if own else columns
 
 
 @dataclass(frozen=True, kw_only=True)
