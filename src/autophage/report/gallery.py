@@ -167,6 +167,8 @@ def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
         captions["The line is the truth."] = None
     if kind == "images" and any(g.noise for _, _, g in pairs):
         captions[SAME_NOISE] = None
+        if any(g.label is not None for _, _, g in pairs):
+            captions["Models were asked for the class that is named on its left."] = None
     strips = []
     first = pairs[0][2]
     if first.real is not None and kind == "images":

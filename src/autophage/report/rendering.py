@@ -95,6 +95,7 @@ def _rendered(page: Page, reel: Film | None) -> str:
         "blended": blended(page),
         "neighbours": pairs(page.arms),
         "drifts": drifts(page.arms),
+        "classed": any(arm.drift is not None and arm.drift.names for arm in page.arms),
         "drift_caption": drift_caption(page.arms),
         "theories": _theories(page),
         "facts": [(label, value) for label, value in page.facts],
