@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,19 @@ from autophage.networks.processes import betas, chain, from_scheduler, schedule_
 from autophage.networks.small_unet import SmallUNet
 from autophage.networks.unet import UNet
 
-diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed (the extra `image`)")
+pytestmark = pytest.mark.skipif(
+    find_spec("diffusers") is None, reason="diffusers is not installed (extra: image)"
+)
+
+
+class WhenAsked:
+    """diffusers, imported by the first test that needs it and not where tests are only collected."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("diffusers"), name)
+
+
+diffusers: Any = WhenAsked()
 
 TINY = UNet(block_out_channels=(16, 32), layers_per_block=1, norm_groups=8, attention=(1,))
 SMALL_DIT = DiT(layers=2, heads=2, head_size=8)
