@@ -256,9 +256,9 @@ def test_frechet_in_its_space_sees_lost_classes(digits, trained, house):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "size", "least"), [("mnist", 10_000, 0.97), ("cifar10", 5_000, 0.5)])
+@pytest.mark.parametrize(("kind", "size", "least"), [("mnist", 10_000, 0.97), ("cifar10", 5_000, 0.54)])
 def test_accuracy_on_real_pictures(kind, size, least, real_data):
-    """Measured: 0.981 of 2,000 (MNIST), 0.59 of 1,000 (CIFAR-10); the bounds lie four standard errors below."""
+    """Measured: 0.984 of 2,000 (MNIST), 0.609 of 1,000 (CIFAR-10); the bounds lie four standard errors below."""
     from autophage import registry
 
     source = registry.find("data", kind)(size=size)

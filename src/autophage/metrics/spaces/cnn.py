@@ -21,6 +21,7 @@ from torch.nn import functional
 from autophage.errors import DataError
 from autophage.metrics.features import Features
 from autophage.metrics.records import FIXED
+from autophage.metrics.spaces.exact import one_thread
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.metrics.spaces.shelf import fetch, keep
 from autophage.samples import Samples
@@ -207,17 +208,6 @@ def _named(pictures: Tensor, label: np.ndarray) -> str:
     for part in pictures.split(AT_ONCE):
         digest.update(part.contiguous().numpy().tobytes())
     return f"cnn-{digest.hexdigest()}"
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order: what comes out does not depend on how many cores there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

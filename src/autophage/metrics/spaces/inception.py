@@ -19,6 +19,7 @@ from torch import Tensor
 
 from autophage.errors import SpecError
 from autophage.metrics.features import Features
+from autophage.metrics.spaces.exact import device, full_precision
 from autophage.metrics.spaces.inception_network import InceptionV3
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.samples import Samples
@@ -47,7 +48,7 @@ class Inception(Features):
         # Counts of batches seen are in some copies of the file and not in others; nothing uses them.
         counters = {k: torch.zeros((), dtype=torch.long) for k in net.state_dict() if _is_counter(k)}
         net.load_state_dict({**counters, **weights}, assign=True)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device()
         self.net = net.float().eval().requires_grad_(False).to(self.device)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -55,7 +56,7 @@ class Inception(Features):
             pixels = torch.from_numpy(self.form.colour_bytes(part)).to(self.device).movedim(3, 1)
             return self.net(resized(pixels.float()).sub_(128).div_(128)).cpu().numpy()
 
-        with torch.inference_mode():
+        with full_precision():
             return in_parts(x, AT_ONCE, pooled)
 
 

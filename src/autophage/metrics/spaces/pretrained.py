@@ -22,6 +22,7 @@ from torch import Tensor
 
 from autophage.errors import MissingExtra, SpecError
 from autophage.metrics.features import Features
+from autophage.metrics.spaces.exact import device, full_precision
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.metrics.spaces.preparation import Preparation
 from autophage.samples import Samples
@@ -55,7 +56,7 @@ class Pretrained(Features):
                 f"features: transformers:{path}: no vision model loads from there ({said}); give the name of one on the "
                 "hub, such as facebook/dinov2-base, or a folder with its weights, config.json and preprocessor_config.json"
             ) from error
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device()
         self.model.to(self.device)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ class Pretrained(Features):
             pixels = self.prepare(self.form.colour_bytes(part)).to(self.device)
             return self._pooled(pixels).float().cpu().numpy()
 
-        with torch.inference_mode():
+        with full_precision():
             return in_parts(x, AT_ONCE, vectors)
 
     def _pooled(self, pixels: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ def processor(where: str) -> Any:
 
     try:
         found = AutoImageProcessor.from_pretrained(where, backend="pil")
-    except ImportError:
+    except (ImportError, ValueError):  # which of them depends on whether its class is known by name or by the model
         return Preparation.at(where)
 
     def prepare(pictures: np.ndarray) -> Tensor:
