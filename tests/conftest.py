@@ -45,6 +45,14 @@ def no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_cache_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept for the next run is kept for the next test, and never in the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOPHAGE_CACHE", str(tmp_path_factory.mktemp("kept")))
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def strangers() -> Any:
     """The user's own module, importable here and in every process started from here."""

@@ -14,6 +14,7 @@ from autophage.metrics.features import Classifier, fit_features, training_record
 from autophage.metrics.frechet import Frechet
 from autophage.metrics.spaces import cnn, shelf
 from autophage.metrics.spaces.cnn import Cnn
+from autophage.metrics.spaces.exact import full_precision
 from autophage.metrics.spaces.pictures import (
     PictureForm,
     SourceRecords,
@@ -94,6 +95,17 @@ def test_parts_are_the_whole():
         assert found.dtype == np.float32
     with pytest.raises(DataError, match="no record"):
         in_parts(x[:0], 4, lambda part: part)
+
+
+def test_features_are_found_in_full_precision_and_settings_come_back():
+    torch.set_float32_matmul_precision("high")
+    try:
+        with full_precision():
+            assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 # The network

@@ -27,10 +27,10 @@ def one_thread() -> Iterator[None]:
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
     """Without gradients, and without the shortened products (TF32) in which accelerators convolve unless told not to."""
-    matmul = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
     try:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.set_float32_matmul_precision(before)

@@ -139,7 +139,10 @@ def processor(where: str) -> Any:
 
     try:
         found = AutoImageProcessor.from_pretrained(where, backend="pil")
-    except (ImportError, ValueError):  # which of them depends on whether its class is known by name or by the model
+    except (
+        ImportError,
+        ValueError,
+    ):  # which of them depends on whether its class is known by name or by the model
         return Preparation.at(where)
 
     def prepare(pictures: np.ndarray) -> Tensor:
