@@ -44,7 +44,7 @@ def slope(steps: list[int], errors: list[float]) -> float:
 @pytest.mark.parametrize(
     ("method", "order", "steps"),
     [
-        ("euler", 1, [160, 320, 640]),
+        ("euler", 1, [80, 160, 320]),
         # With a(t) the velocity's slope along an axis of S, the midpoint rule's term of order 2 is [a'/24 + a^2/8] from 0 to 1
         # plus the integral of a^3/6, and that vanishes for every variance.
         ("midpoint", 3, [40, 80, 160]),
@@ -58,13 +58,13 @@ def test_the_flow_of_a_gaussian_is_reached_with_the_methods_order(
     exact = arrived(z)
     errors = [float((integrate(velocity, z, method, steps=n).x - exact).abs().max()) for n in steps]
     assert slope(steps, errors) == pytest.approx(order, abs=0.15)
-    assert errors[-1] < {1: 1e-2, 2: 1e-3, 3: 1e-5, 4: 1e-6}[order]
+    assert errors[-1] < {1: 3e-2, 2: 1e-3, 3: 1e-5, 4: 1e-6}[order]
 
 
 @pytest.mark.parametrize(
     ("method", "order", "steps"),
     [
-        ("euler", 1, [160, 320, 640]),
+        ("euler", 1, [80, 160, 320]),
         ("midpoint", 2, [40, 80, 160]),
         ("heun", 2, [40, 80, 160]),
         ("rk4", 4, [40, 80, 160]),
@@ -101,8 +101,8 @@ def test_every_method_reproduces_the_moments_of_a_gaussian(method: str) -> None:
     n = torch.randn((50, 2), generator=(Key(1) / "noise").torch(), dtype=torch.float64)
     n = n - n.mean(0)
     n = n @ torch.linalg.inv(torch.linalg.cholesky(n.T @ n / len(n))).T
-    x = integrate(velocity, n, method, steps=200 if method != "euler" else 2000, tolerance=1e-8).x
-    tolerance = {"euler": 1e-2, "midpoint": 1e-6, "heun": 2e-4, "rk4": 1e-7, "dopri5": 1e-6}[method]
+    x = integrate(velocity, n, method, steps=200 if method != "euler" else 1000, tolerance=1e-8).x
+    tolerance = {"euler": 2e-2, "midpoint": 1e-6, "heun": 2e-4, "rk4": 1e-7, "dopri5": 1e-6}[method]
     assert (x.mean(0) - MEAN).abs().max() < tolerance
     assert (torch.cov(x.T, correction=0) - COVARIANCE).abs().max() < tolerance
 

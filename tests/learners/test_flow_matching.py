@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_a_batch_is_the_same_but_for_its_pairs_whatever_the_coupling() -> None:
     assert sorted(plain[1].tolist()) == sorted(paired[1].tolist())  # type: ignore[union-attr]
 
 
+def test_an_objective_is_the_same_in_another_process() -> None:
+    label, weight = np.arange(32) % 2, np.linspace(0.5, 1.5, 32, dtype=np.float32)
+    objective = FlowMatching(coupling="optimal", labels="use").objective(records(32, label, weight, 0.3), {})
+    there = pickle.loads(pickle.dumps(objective))
+    for a, b in zip(
+        *(o.batch(np.arange(32), (Key(0) / "a").torch()) for o in (objective, there)), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 def test_weights_reach_the_loss_and_do_not_bend_the_noise_of_optimal_pairs() -> None:
     """All weight on the right half plane: pairs weighted after the assignment would have the noise of the right half only."""
     n, trials = 64, 300
@@ -235,7 +246,7 @@ def test_samples_come_with_their_labels_and_their_law() -> None:
 
 def test_a_record_does_not_depend_on_those_drawn_after_it_but_for_dopri5s_tolerance() -> None:
     label = np.arange(300) % 2
-    for method, tolerance in (("heun", 1e-5), ("dopri5", 1e-2)):
+    for method, tolerance in ((None, 1e-5), ("dopri5", 1e-2)):
         model = exact(Sampling(sampler=method))
         whole, part = (
             model.sample(n, key=Key(0) / "sample", given=Samples.of(np.empty((n, 2)), label=label[:n])).x
@@ -271,7 +282,7 @@ def labelled() -> Samples:
 @pytest.fixture(scope="module")
 def conditional(labelled: Samples) -> FlowMatchingModel:
     learner = FlowMatching(
-        **SMALL | {"records": 16_000, "learning_rate": 5e-3}, labels="use", coupling="optimal"
+        **SMALL | {"records": 8000, "learning_rate": 5e-3}, labels="use", coupling="optimal"
     )
     return learner.fit(labelled, key=Key(0) / "fit")  # type: ignore[return-value]
 
@@ -296,10 +307,10 @@ def test_a_stored_model_is_the_same_model(conditional: FlowMatchingModel) -> Non
 
 
 def test_the_key_decides_everything_and_the_coupling_matters(labelled: Samples) -> None:
-    learner = FlowMatching(**SMALL | {"records": 640})
+    learner = FlowMatching(**SMALL | {"records": 320})
     one, same, other = (flat(learner.fit(labelled, key=Key(i))) for i in (5, 5, 6))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
-    paired = FlowMatching(**SMALL | {"records": 640}, coupling="optimal")
+    paired = FlowMatching(**SMALL | {"records": 320}, coupling="optimal")
     assert not np.array_equal(one, flat(paired.fit(labelled, key=Key(5))))
 
 
@@ -323,11 +334,11 @@ def test_weights_are_honoured() -> None:
     x = np.concatenate([np.full((200, 2), 4.0), np.full((200, 2), -4.0)])
     x += (Key(0) / "weighted").generator().normal(size=x.shape) * 0.3
     weight = np.repeat([1.0, 3.0], 200)
-    short = SMALL | {"records": 8000, "learning_rate": 5e-3, "schedule": "cosine"}
+    short = SMALL | {"records": 20_000, "batch_size": 200, "learning_rate": 5e-3, "schedule": "cosine"}
     for coupling in ("independent", "optimal"):
         learner = FlowMatching(**short, coupling=coupling)  # type: ignore[arg-type]
         made = learner.fit(Samples.of(x, weight=weight), key=Key(0) / "fit").sample(2000, key=Key(1)).x
-        # A quarter; so short a training comes to .22 to .29 (ten keys), and without weights it would be a half.
+        # A quarter; so short a training comes to .23 to .27 (twelve keys), and without weights it would be a half.
         assert float((made[:, 0] > 0).mean()) == pytest.approx(0.25, abs=0.1)
 
 

@@ -34,8 +34,11 @@ from autophage.samples import Samples
 PROCESS = "flow_matching"
 LONGEST = 1000.0
 """What the network is told of the time is this many times t: numbers of the size of a timestep."""
-STEPS = {"euler": 50, "midpoint": 25, "heun": 25, "rk4": 12}
-"""Steps of a method where none are given: about 50 evaluations each."""
+METHOD = "midpoint"
+"""How records are made where nothing is said. On digits of 8 x 8 pixels 13 steps of it are as good as 25 of heun or 12 of rk4,
+and 5 as good as 100 of euler: where records are nearly Gaussian its error is of order 3 (`tests/diffusion/test_ode.py`)."""
+STEPS = {"euler": 50, "midpoint": 15, "heun": 25, "rk4": 12}
+"""Steps of a method where none are given: enough that more change nothing that Fréchet distances show."""
 
 
 class FlowMatchingModel(DenoisingModel):
@@ -83,7 +86,7 @@ class FlowMatchingModel(DenoisingModel):
 
     def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
         """Records (n, ...) in network space, by the ODE from z."""
-        method = self.sampling.sampler or "heun"
+        method = self.sampling.sampler or METHOD
         steps = self.sampling.steps or STEPS.get(method, 1)
         # The errors that dopri5 looks for drown in the rounding of bfloat16, and it would take ever smaller steps.
         with torch.autocast(z.device.type, enabled=False) if method == "dopri5" else nullcontext():
