@@ -30,6 +30,7 @@ SMALL = {
     "learner": {
         "flow": {"architecture": "realnvp", "layers": 2, "hidden": 8, "steps": 2},
         "gaussian_mixture": {"components": 2},
+        "flow_matching": {"records": 192, "batch_size": 64},
         "bigram": {"weights": [0.5, 0.25, 0.25], "tokens": 2},
         "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
     },
