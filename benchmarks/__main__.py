@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from benchmarks import contaminated, loops, overhead, phase, regression
+from benchmarks import contaminated, image_metrics, loops, overhead, phase, regression
 from benchmarks.timing import machine
 
 
@@ -42,6 +42,14 @@ def main() -> None:
     ]
     for figure in phase.figures():
         lines.append(figure.line())
+        print(lines[-1], flush=True)
+    lines += [
+        "",
+        "| metrics of image features | reference CPU time | ours | ratio | target | note |",
+        "|---|---|---|---|---|---|",
+    ]
+    for image in image_metrics.figures():
+        lines.append(image.line())
         print(lines[-1], flush=True)
     lines += ["", "| around the loop | measured | target |", "|---|---|---|"]
     for workflow in ("replace", "accumulate"):

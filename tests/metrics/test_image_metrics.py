@@ -397,6 +397,8 @@ def test_spectrum_part(rng, house):
     source.shape = (48,)
     with pytest.raises(SpecError, match="pictures"):
         Spectrum().measure(view)
+    with pytest.raises(SpecError, match="metric spectrum needs pictures"):
+        Spectrum().check(source)
     with pytest.raises(SpecError, match="against"):
         Spectrum(against="all")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no pictures of shape"):

@@ -16,7 +16,8 @@ import numpy as np
 from autophage.errors import DataError, SpecError
 from autophage.metrics.intervals import NAN, normal, ratio
 from autophage.metrics.records import remembered
-from autophage.parts import Compared, Measurement, Metric, View, measurements
+from autophage.metrics.spaces.pictures import require_pictures
+from autophage.parts import Compared, Measurement, Metric, Source, View, measurements
 from autophage.samples import Field, chunks
 
 FLOOR = 1e-10
@@ -143,6 +144,10 @@ class Spectrum(Metric):
     def __post_init__(self) -> None:
         if self.against not in ("reference", "train"):
             raise SpecError(f"against is {self.against!r}; it must be reference or train")
+
+    def check(self, source: Source) -> None:
+        """Raises `SpecError` where the records are no pictures."""
+        require_pictures(source, "metric spectrum")
 
     def measure(self, view: View) -> list[Measurement]:
         shape = tuple(getattr(view.source, "shape", ()))
