@@ -419,9 +419,9 @@ def test_another_kind_of_model_is_not_continued(labelled: Samples, conditional: 
             return z
 
     other = Other(conditional.network, conditional.net, PLAIN, (1, 1), {"process": {}}, Device(), {})
-    with pytest.raises(FitFailed, match="flow matching cannot continue from a Other"):
+    with pytest.raises(FitFailed, match="a FlowMatchingModel cannot continue from a Other"):
         FlowMatching(**SMALL).fit(labelled, start=other, key=Key(0))
-    with pytest.raises(SpecError, match="not one of learner flow_matching"):
+    with pytest.raises(SpecError, match="the stored model is another learner's"):
         FlowMatching(**SMALL).restore(other.arrays())
 
 

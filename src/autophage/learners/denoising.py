@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autophage.diffusion.guidance import weight_of_bias
 from autophage.errors import DataError, FitFailed, RunError, SpecError
 from autophage.keys import Key
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
@@ -69,6 +70,12 @@ class DenoisingModel(NetworkModel):
         tuned = copy.copy(self)
         tuned.sampling = sampling
         return tuned
+
+    @property
+    def guidance(self) -> float:
+        """The weight of classifier-free guidance that `sampling` asks for, as such or as a bias; 0 is none."""
+        bias = self.sampling.bias
+        return (self.sampling.guidance or 0.0) if bias is None else weight_of_bias(bias)
 
     @abstractmethod
     def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
@@ -193,6 +200,8 @@ class DenoisingLearner(NeuralLearner):
     """Mirror pictures at random while learning."""
 
     conditional: ClassVar[bool] = True
+    model: ClassVar[type[DenoisingModel]]
+    """What its fit returns."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -209,7 +218,6 @@ class DenoisingLearner(NeuralLearner):
     def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> Any:
         """The loss over these records."""
 
-    @abstractmethod
     def made(
         self,
         network: Any,
@@ -219,7 +227,10 @@ class DenoisingLearner(NeuralLearner):
         facts: Mapping[str, Any],
         **kept: Any,
     ) -> DenoisingModel:
-        """The model of a trained network."""
+        """The model of a trained network. Raises `SpecError` for one that another learner has trained."""
+        if set(facts) != set(self.facts(space)):
+            raise SpecError("the stored model is another learner's; take the learner that made it")
+        return self.model(network, net, space, shares, facts, **kept)
 
     def check_sampling(self, sampling: Sampling) -> None:
         if (sampling.guidance or sampling.bias is not None) and self.labels == "ignore":
@@ -238,8 +249,9 @@ class DenoisingLearner(NeuralLearner):
         return 1
 
     def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> DenoisingModel:
-        if start is not None and not isinstance(start, DenoisingModel):
-            raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
+        if start is not None and not isinstance(start, self.model):
+            # A network of the same layout could be loaded, but what it predicts is something else.
+            raise FitFailed(f"a {self.model.__name__} cannot continue from a {type(start).__name__}")
         space = self.space_of(data, start)
         course = self.course(start is None)
         records = self._records(data, space, start, course.device.name)

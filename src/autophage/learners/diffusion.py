@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from autophage.data.arguments import whole_number
 from autophage.diffusion import learned_variance, noise
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Guided, weight_of_bias
+from autophage.diffusion.guidance import Guided
 from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, errors
 from autophage.diffusion.samplers import SAMPLERS, make_sampler
 from autophage.errors import SpecError
@@ -77,10 +77,7 @@ class DiffusionModel(DenoisingModel):
     def denoiser(self) -> Denoiser:
         """The estimate of a record from its noisy form that the sampler uses, guided where `sampling` says so."""
         plain = self.process.denoiser(self.net)
-        weight = self.sampling.guidance or 0.0
-        if self.sampling.bias is not None:
-            weight = weight_of_bias(self.sampling.bias)
-        return Guided(plain, weight, null=self.classes or 0) if weight else plain
+        return Guided(plain, self.guidance, null=self.classes or 0) if self.guidance else plain
 
     def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
         chain = isinstance(self.process.noise, noise.Discrete)
@@ -211,17 +208,6 @@ class Diffusion(DenoisingLearner):
         space = records.space
         levels = space.high - space.low if isinstance(space, Pictures) else 255.0
         return _Objective(records, Process.restored(facts["process"]), 2 / levels)
-
-    def made(
-        self,
-        network: Any,
-        net: nn.Module,
-        space: RecordSpace,
-        shares: Any,
-        facts: Mapping[str, Any],
-        **kept: Any,
-    ) -> DiffusionModel:
-        return DiffusionModel(network, net, space, shares, facts, **kept)
 
     def facts_from(self, published: Mapping[str, Any]) -> dict[str, Any]:
         if "timesteps" not in published:

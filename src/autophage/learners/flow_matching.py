@@ -21,15 +21,13 @@ from torch import Tensor, nn
 
 from autophage.diffusion.coupling import COUPLINGS, equalised
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Guided, weight_of_bias
+from autophage.diffusion.guidance import Guided
 from autophage.diffusion.ode import METHODS, integrate
-from autophage.errors import FitFailed, SpecError
-from autophage.keys import Key
+from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
 from autophage.learners.record_spaces import RecordSpace
-from autophage.parts import Model, Sampling
+from autophage.parts import Sampling
 from autophage.registry import nearest
-from autophage.samples import Samples
 
 PROCESS = "flow_matching"
 LONGEST = 1000.0
@@ -53,14 +51,11 @@ class FlowMatchingModel(DenoisingModel):
 
         Guided where `sampling` says so, with weight w: (1 + w) v(x, t; label) - w v(x, t; none).
         """
-        weight = self.sampling.guidance or 0.0
-        if self.sampling.bias is not None:
-            weight = weight_of_bias(self.sampling.bias)
-        if not weight:
+        if not self.guidance:
             return self._plain(x, t, label)
         assert self.classes is not None  # a run refuses guidance without them
         # Guidance is the same line through two estimates, whether these are of a record or of a velocity.
-        return Guided(self._plain, weight, null=self.classes)(x, t, label)
+        return Guided(self._plain, self.guidance, null=self.classes)(x, t, label)
 
     def _plain(self, y: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """The network's velocity, with the arguments of a `Denoiser`: x_t, t and the class."""
@@ -154,6 +149,7 @@ class FlowMatching(DenoisingLearner):
         "arXiv 2403.03206 (learner.time: logit_normal)",
     )
     sampling_keys: ClassVar[frozenset[str]] = frozenset({"bias", "guidance", "sampler", "steps"})
+    model: ClassVar[type[DenoisingModel]] = FlowMatchingModel
 
     coupling: Literal["independent", "optimal"] = "independent"
     """Which noise goes with which record of a batch: as drawn, or so that the sum of their squared distances is smallest
@@ -175,27 +171,6 @@ class FlowMatching(DenoisingLearner):
 
     def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> _Objective:
         return _Objective(records, self.coupling, self.time)
-
-    def made(
-        self,
-        network: Any,
-        net: nn.Module,
-        space: RecordSpace,
-        shares: Any,
-        facts: Mapping[str, Any],
-        **kept: Any,
-    ) -> FlowMatchingModel:
-        if facts.get("process") != PROCESS:
-            raise SpecError(
-                "the stored model is not one of learner flow_matching; take the learner that made it"
-            )
-        return FlowMatchingModel(network, net, space, shares, facts, **kept)
-
-    def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> DenoisingModel:
-        if start is not None and not isinstance(start, FlowMatchingModel):
-            # A network of the same layout could be loaded, but what it predicts is something else.
-            raise FitFailed(f"flow matching cannot continue from a {type(start).__name__}")
-        return super().fit(data, start=start, key=key)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)
