@@ -159,6 +159,7 @@ class Diffusion(DenoisingLearner):
     sampling_keys: ClassVar[frozenset[str]] = frozenset(
         {"bias", "guidance", "sampler", "steps", "eta", "churn"}
     )
+    model: ClassVar[type[DenoisingModel]] = DiffusionModel
 
     noise: Literal["edm", "linear", "cosine", "vp", "ve"] = "edm"
     """The levels the network learns at: edm (log-normal), the linear or cosine chain of DDPM, or the continuous
