@@ -159,9 +159,9 @@ def test_extrapolation_is_a_line_through_nested_parts(rng):
 def test_rows_of_extrapolation(rng):
     real, made = Samples.of(rng.normal(size=(60, 3))), Samples.of(rng.normal(size=(50, 3)))
     found = Frechet(extrapolate=True).compare(real, made, key=Key(0), memo={})
-    assert list(found) == ["frechet_pixels", "frechet_infinity_pixels"]
+    assert list(found) == ["frechet_pixels", "frechet_pixels_infinity"]
     assert found["frechet_pixels"].n == 50
-    assert np.isfinite(found["frechet_infinity_pixels"].value) and found["frechet_infinity_pixels"].n == 50
+    assert np.isfinite(found["frechet_pixels_infinity"].value) and found["frechet_pixels_infinity"].n == 50
     with pytest.raises(DataError, match="at least 2"):
         Frechet().compare(real, made[:1], key=Key(0), memo={})
 

@@ -249,6 +249,7 @@ def test_training_metrics_share_their_distances(rng, house, monkeypatch):
     rows = AuthenticityMetric().measure(view)
     assert [m.metric for m in rows] == ["authenticity", "authenticity_relative"]
     assert rows[0].value[0] == 0 and rows[0].n == 40
+    assert AuthenticityMetric().directions == {"authenticity_relative": "none"}
     assert len(passes) == 2  # held-out records once, generated ones once
     MemorisationMetric().measure(house.View(source, [train[:30]], memo=memo))
     assert len(passes) == 3

@@ -63,6 +63,11 @@ class AuthenticityMetric(TrainingMetric):
         "Alaa, van Breugel, Saveliev, van der Schaar (2022). How faithful is your synthetic data? ICML; arXiv 2102.08921",
     )
 
+    @property
+    def directions(self) -> dict[str, str]:
+        """Which way is better, row by row: records far from all real ones are authentic too."""
+        return {self.row("authenticity_relative"): "none"}
+
     def answer(self, known: TrainingSet, found: Closest) -> dict[str, Compared]:
         compared = _compared(known, found)
         return {

@@ -190,7 +190,7 @@ class Frechet(FeatureMetric):
 
     extrapolate: bool = False
     """Also report the distance extrapolated to infinitely many records, free of the bias of first order (rows
-    `frechet_infinity_pixels`, ...); it costs five distances, and is NaN below three records for each number in a feature."""
+    `frechet_pixels_infinity`, ...); it costs five distances, and is NaN below three records for each number in a feature."""
 
     def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
         x, y = self.embedded(real, generated, memo)
@@ -199,5 +199,5 @@ class Frechet(FeatureMetric):
         known = remembered(memo, ("moments", self.features, self.components), real, lambda: Moments(x))
         found = {f"frechet_{self.space}": frechet_of(known, Moments(y))}
         if self.extrapolate:
-            found[f"frechet_infinity_{self.space}"] = frechet_infinity(x, y)
+            found[f"frechet_{self.space}_infinity"] = frechet_infinity(x, y)
         return found

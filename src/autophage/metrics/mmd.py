@@ -45,7 +45,7 @@ def median_bandwidth(real: np.ndarray) -> float:
 
     Raises `DataError` when it is zero.
     """
-    x = subset(real, _FOR_BANDWIDTH, FIXED / "bandwidth")
+    x = np.asarray(subset(real, _FOR_BANDWIDTH, FIXED / "bandwidth"), np.float64)
     squared = np.square(x).sum(axis=1)[:, None] + np.square(x).sum(axis=1) - 2 * x @ x.T
     pairs = squared[np.triu_indices(len(x), 1)]
     found = float(np.sqrt(np.median(pairs))) if len(pairs) and np.median(pairs) > 0 else 0.0

@@ -34,8 +34,8 @@ class SpectralDistance(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """Power of each picture, ring by ring (n, rings), ring 0 left out; how many frequencies each ring has (rings,); and its power at
-    more than half the Nyquist frequency (n,), over a quarter cycle per pixel."""
+    """Power of each picture, ring by ring (n, rings), ring 0 left out; how many frequencies each ring has (rings,); and its power
+    at more than half the Nyquist frequency (n,), over a quarter cycle per pixel."""
 
     power: np.ndarray
     frequencies: np.ndarray

@@ -17,6 +17,8 @@ CHUNK = 2**22
 """Distances held at once: tiles of 2,048 x 2,048 (16 MiB)."""
 LARGEST = 1e37
 """Squared lengths beyond this would overflow in float32."""
+WIDEST = 2**19
+"""Numbers in a record from which on a float32 sum of products is worth too little."""
 CROWDED = 64
 """More than one distance in so many to look at again, and a tile is computed in float64."""
 _NUMBERS = 2**22
@@ -43,7 +45,7 @@ class Prepared:
 
 
 def prepare(records: np.ndarray, middle: np.ndarray, *, wide: bool = False) -> Prepared:
-    """Records for products, in float32 unless `wide` or their lengths would overflow.
+    """Records for products, in float32 unless `wide`, or their lengths would overflow, or they are very wide.
 
     A tile's entry is a sum of d + 2 products of rounded numbers. With unit roundoff u its error is at most
     (2 d + 8) u (|a|^2 + |b|^2): 2 (d + 2) for the sum (2 |a . b| <= |a|^2 + |b|^2, and the squared lengths themselves),
@@ -60,7 +62,7 @@ def prepare(records: np.ndarray, middle: np.ndarray, *, wide: bool = False) -> P
             centred = records[rows] - middle
             around[rows, :d] = centred
             size[rows] = np.einsum("ij,ij->i", centred, centred)
-    if not wide and not size.max() < LARGEST:
+    if not wide and not (size.max() < LARGEST and d < WIDEST):
         return prepare(records, middle, wide=True)
     doubt = _doubt(size, d, around.dtype)
     around[:, d] = size - doubt
@@ -71,7 +73,8 @@ def prepare(records: np.ndarray, middle: np.ndarray, *, wide: bool = False) -> P
 def _doubt(size: np.ndarray, d: int, dtype: np.dtype) -> np.ndarray:
     about = np.finfo(dtype)
     terms = 2 * d + 8 if about.bits == 32 else 4 * d + 16
-    return 1.01 * terms * (float(about.eps) / 2 * size + 2 * float(about.tiny))
+    share = terms * float(about.eps) / 2
+    return 1.01 * (share / (1 - share) * size + 2 * terms * float(about.tiny))
 
 
 def together(a: Prepared, b: Prepared) -> tuple[Prepared, Prepared]:

@@ -20,7 +20,7 @@ from autophage.keys import Key
 from autophage.metrics.features import FeatureMetric
 from autophage.metrics.intervals import normal, ratio
 from autophage.metrics.mmd import gaussian_kernel, median_bandwidth
-from autophage.metrics.records import FIXED, matched, matrix, remembered, subset
+from autophage.metrics.records import FIXED, matrix, remembered, subset
 from autophage.parts import Compared
 from autophage.samples import Samples
 
@@ -138,7 +138,7 @@ class Vendi(FeatureMetric):
         if self.kernel == "rbf":
             y = subset(y, self.most, key / "generated records")
             name = ("bandwidth", self.features, self.components)
-            h = self.bandwidth or remembered(memo, name, real, lambda: median_bandwidth(matched(x, x)[0]))
+            h = self.bandwidth or remembered(memo, name, real, lambda: median_bandwidth(x))
         size = min(len(x), len(y))
         found = vendi(y, bandwidth=h)
         usual = remembered(

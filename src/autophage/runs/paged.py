@@ -147,6 +147,10 @@ def _facts(run: Run, arms: int) -> list[tuple[str, Any]]:
         ("versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())),
         ("machine", f"{manifest['hardware']['processor']}, {manifest['hardware']['cores']} cores"),
     ]
+    if any("samples" in metric.needs for metric in spec.metrics):
+        held_out = len(loop.source.reference())
+        compared = f"{spec.evaluation_size or held_out:,} generated, {held_out:,} held-out real"
+        facts.insert(4, ("records compared", compared))
     return [*facts, ("autophage", __version__)]
 
 
