@@ -31,6 +31,8 @@ SMALL = {
         "flow": {"architecture": "realnvp", "layers": 2, "hidden": 8, "steps": 2},
         "gaussian_mixture": {"components": 2},
         "flow_matching": {"records": 192, "batch_size": 64},
+        "diffusion": {"records": 192, "batch_size": 64},
+        "vae": {"latent": 2, "widths": (4,), "records": 200, "batch_size": 20},
         "bigram": {"weights": [0.5, 0.25, 0.25], "tokens": 2},
         "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
     },
@@ -106,6 +108,10 @@ CURATED = {
 """Metrics of what curation notes: there are rows where something is curated."""
 ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
 """Metrics that cannot be asked for by their name alone."""
+ENCODED = ("elbo", "encoder_spread")
+"""Metrics that read what only deep models have."""
+PICTURED = ("spectrum",)
+"""Metrics that look at pictures."""
 
 
 @pytest.mark.parametrize("kind", [k for k in registry.kinds("metric") if k not in SAMPLE_METRICS])
@@ -121,8 +127,18 @@ def test_metrics_of_models(kind):
         "generations": 2,
         "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}}
         if symbols
+        else {"kind": "digits"}
+        if kind in PICTURED
         else {"kind": "regression" if pairs else "gaussian", "dim": 2},
-        "learner": "categorical" if symbols else "regression" if pairs else "gaussian",
+        "learner": {"kind": "vae", **SMALL["learner"]["vae"]}
+        if kind in ENCODED
+        else "categorical"
+        if symbols
+        else "regression"
+        if pairs
+        else "kde"
+        if kind in PICTURED
+        else "gaussian",
         "workflow": {"kind": "replace", "sample_size": 30},
         "metrics": [ASKED.get(kind, kind)],
         "curation": [CURATED[kind]] if kind in CURATED else [],

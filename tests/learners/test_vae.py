@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,7 @@ def top(x: np.ndarray, count: int = 2) -> np.ndarray:
 
 def log_normal(x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
     gap = x - mean
-    return -0.5 * (
-        (gap * np.linalg.solve(cov, gap.T).T).sum(axis=1) + np.linalg.slogdet(2 * np.pi * cov)[1]
-    )
+    return -0.5 * ((gap * np.linalg.solve(cov, gap.T).T).sum(axis=1) + np.linalg.slogdet(2 * np.pi * cov)[1])
 
 
 # The loss
@@ -210,7 +209,7 @@ def test_importance_weights_rise_from_the_elbo_to_the_likelihood() -> None:
     model.net.log_variance.value += math.log(3.0)
     model.net.mean.bias += 0.3
     bounds = [model.elbo(x, Key(0), 4), *(model.importance_bound(x, Key(0) / k, k) for k in (8, 64)), exact]
-    for lower, higher in zip(bounds, bounds[1:], strict=False):
+    for lower, higher in pairwise(bounds):
         rise = higher - lower
         assert rise.mean() > 4 * rise.std() / math.sqrt(len(x))
     assert (exact - bounds[2]).mean() < 0.1 < 0.5 < (exact - bounds[0]).mean()
@@ -225,17 +224,16 @@ LINEAR: dict[str, Any] = {
     "architecture": "linear",
     "latent": 2,
     "observation_variance": NOISE,
-    "records": 150_000,
-    "batch_size": 128,
+    "records": 100_000,
+    "batch_size": 100,
     "learning_rate": 0.1,
     "schedule": "cosine",
     "weight_decay": 0.0,
 }
 
 
-def fitted_linear(x: np.ndarray, key: Key = Key(0), **settings: Any) -> VaeModel:
-    learner = Vae(**{**LINEAR, **settings})
-    return learner.fit(Samples.of(x), key=key)
+def fitted_linear(x: np.ndarray, **settings: Any) -> VaeModel:
+    return Vae(**{**LINEAR, **settings}).fit(Samples.of(x), key=Key(0))
 
 
 @pytest.fixture(scope="module")
