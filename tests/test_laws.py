@@ -108,8 +108,6 @@ CURATED = {
 """Metrics of what curation notes: there are rows where something is curated."""
 ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
 """Metrics that cannot be asked for by their name alone."""
-PICTURED = ("spectrum",)
-"""Metrics that look at pictures."""
 ENCODED = ("elbo", "encoder_spread")
 """Metrics that read what only deep models have."""
 PICTURED = ("spectrum",)
