@@ -207,13 +207,15 @@ def test_parameters_are_counted() -> None:
 def test_defaults_follow_the_shape() -> None:
     chosen = {shape: (SmallUNet().patches(shape), SmallUNet().widths(shape)) for shape in IMAGES[:5]}
     assert chosen == {
-        (1, 8, 8): (1, (16, 64)),
-        (3, 8, 8): (1, (16, 64)),
-        (1, 16, 16): (1, (16, 48)),
+        (1, 8, 8): (2, (32, 64)),
+        (3, 8, 8): (2, (32, 64)),
+        (1, 16, 16): (2, (32, 64)),
         (1, 28, 28): (2, (32, 64)),
         (3, 32, 32): (2, (32, 64)),
     }
     assert SmallUNet().patches((3, 64, 64)) == 4
+    assert SmallUNet(patch_size=1).widths((1, 8, 8)) == (16, 64)
+    assert SmallUNet(patch_size=1).widths((1, 16, 16)) == (16, 48)
 
 
 # Specs

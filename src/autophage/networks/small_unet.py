@@ -50,7 +50,8 @@ class SmallUNet(Network):
     blocks: int = 1
     """Residual blocks per level and way."""
     patch_size: int | None = None
-    """Pixels along a side that enter together as channels; unset: 1 up to 16 x 16, 2 up to 32 x 32, then 4."""
+    """Pixels along a side that enter together as channels; unset: 2 up to 32 x 32, then 4. On 8 x 8 digits 2 learns as well as 1
+    from as many records, in half the time."""
     attention: bool = False
     """Attention between the places of the coarsest level."""
     dropout: float = 0.0
@@ -72,7 +73,7 @@ class SmallUNet(Network):
         if self.patch_size is not None:
             return self.patch_size
         longest = max(shape[1:])
-        return 1 if longest <= 16 else 2 if longest <= 32 else 4
+        return 2 if longest <= 32 else 4
 
     def widths(self, shape: Shape) -> tuple[int, ...]:
         """Channels per level, the finest first, for images of this shape."""
