@@ -71,7 +71,7 @@ def test_bounds_are_worth_something(rng):
     assert ((high - low) < 1e-11 * high).all()
 
 
-@pytest.mark.parametrize("chunk", [4, 300, 10**7])
+@pytest.mark.parametrize("chunk", [25, 300, 10**7])
 @pytest.mark.parametrize("kind", HARD)
 def test_nearest_whatever_the_records(rng, kind, chunk):
     x = clouds(rng, 20)[kind]
@@ -85,7 +85,7 @@ def test_nearest_whatever_the_records(rng, kind, chunk):
         np.testing.assert_array_equal(radii(x, k, chunk=chunk), np.sort(truth, axis=1)[:, k - 1])
 
 
-@pytest.mark.parametrize("chunk", [4, 300, 10**7])
+@pytest.mark.parametrize("chunk", [25, 300, 10**7])
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("closed", [True, False])
 def test_balls_whatever_the_records(rng, kind, closed, chunk):
@@ -196,3 +196,14 @@ def test_metrics_share_their_work_and_not_their_answers(rng, house, monkeypatch,
             assert one.metric == other.metric
             np.testing.assert_array_equal(one.value, other.value)
     assert not memo["metrics", "shared"][1] or memo["metrics", "shared"][0]() is view
+
+
+def test_memory_does_not_grow_with_the_number_of_pairs(rng):
+    import tracemalloc
+
+    x, y = rng.normal(size=(2, 5000, 12)).astype(np.float32)
+    tracemalloc.start()
+    precision_recall(x, y, chunk=2**18)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.25 * 4 * len(x) * len(y)  # one matrix of all distances in float32 would be 100 MB
