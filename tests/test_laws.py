@@ -47,7 +47,7 @@ SMALL = {
     },
     "workflow": {"window": {"size": 3}},
 }
-FILES = ("mnist", "table", "regression_table")
+FILES = ("mnist", "table", "regression_table", "images", "cifar10")
 """Sources that read files of the user's: their own tests run the suite on files they write."""
 
 
@@ -108,7 +108,7 @@ CURATED = {
 """Metrics of what curation notes: there are rows where something is curated."""
 ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
 """Metrics that cannot be asked for by their name alone."""
-ENCODED = ("elbo", "encoder_spread")
+ENCODED = ("elbo", "encoder_spread", "training")
 """Metrics that read what only deep models have."""
 PICTURED = ("spectrum",)
 """Metrics that look at pictures."""
