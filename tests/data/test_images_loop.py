@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from autophage import Spec
+from autophage import Spec, laws
 from autophage.commands.opening import raw
 from autophage.data.images import ImagesSource
 from autophage.data.paths import kind_for_path
@@ -172,3 +172,9 @@ def test_a_spec_goes_through_its_text(place):
         ).data.tile
         == 4
     )
+
+
+def test_laws_of_sources_hold(tmp_path):
+    x = (Key(0) / "laws").generator().integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", images=x, labels=np.arange(60) % 3)
+    laws.source(ImagesSource(path=str(tmp_path / "set.npz")))
