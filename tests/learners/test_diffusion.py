@@ -211,6 +211,12 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], said: str) -> None:
         ({}, {"temperature": 0.5}, "sampling.temperature is not understood by learner diffusion"),
         ({"labels": "use"}, {"guidance": 1.0, "bias": 0.5}, "say the same"),
         ({}, {"steps": 0}, "sampling.steps is 0"),
+        ({}, {"eta": 0.5}, "sampling.eta is not for sampler heun; those that take it: ddim"),
+        (
+            {"noise": "linear"},
+            {"churn": 4},
+            "sampling.churn is not for sampler ddim; those that take it: euler, heun",
+        ),
         ({}, {"eta": 1.5}, "sampling.eta is 1.5"),
     ],
 )

@@ -47,7 +47,6 @@ def test_two_processes_end_where_one_does(tmp_path: Path, environment: dict[str,
         "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": free_port(),
-        "ACCELERATE_USE_CPU": "true",
     }
     processes = [
         subprocess.Popen(

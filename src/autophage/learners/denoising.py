@@ -174,6 +174,7 @@ class DenoisingModel(NetworkModel):
             "network": self.network.body(),
             "space": self.space.stored(),
             "shares": self.shares,
+            "out_channels": self.net.out_channels,
             "facts": dict(self.facts),
         }
 
@@ -255,13 +256,14 @@ class DenoisingLearner(NeuralLearner):
         space = self.space_of(data, start)
         course = self.course(start is None)
         records = self._records(data, space, start, course.device.name)
-        channels = space.shape[0] * self.out_channels
         if start is None:
+            channels = space.shape[0] * self.out_channels
             network = network_from(_body(self.network or ("mlp" if len(space.shape) == 1 else "small_unet")))
             net = network.build(space.shape, channels, records.classes, key / "network")
+            network = net.network  # what is stored names no folder that it was read from
         else:
             network = start.network
-            net = network.build(space.shape, channels, records.classes, key / "network")
+            net = network.build(space.shape, start.net.out_channels, records.classes, key / "network")
             net.load_state_dict(start.net.state_dict())
         facts = self.facts(space) if start is None else start.facts
         carried = start is not None and self.optimiser == "carried"
@@ -352,7 +354,7 @@ class DenoisingLearner(NeuralLearner):
         header, groups = opened(arrays)
         network, space = network_from(header["network"]), restored(header["space"])
         classes = None if header["shares"] is None else len(header["shares"])
-        net = network.build(space.shape, space.shape[0] * self.out_channels, classes, Key(0))
+        net = network.build(space.shape, header["out_channels"], classes, Key(0))
         net.load_state_dict(groups["net"] or {})
         return self.made(
             network,

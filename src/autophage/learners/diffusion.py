@@ -82,9 +82,7 @@ class DiffusionModel(DenoisingModel):
     def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
         chain = isinstance(self.process.noise, noise.Discrete)
         asked = self.sampling
-        name = asked.sampler or (
-            "ancestral" if self.process.learned_variance else "ddim" if chain else "heun"
-        )
+        name = asked.sampler or usual(chain, self.process.learned_variance)
         settings: dict[str, Any] = {k: v for k in ("eta", "churn") if (v := getattr(asked, k)) is not None}
         if name == "ancestral" and self.process.learned_variance:
             settings["variance"] = "learned"
@@ -112,6 +110,11 @@ class DiffusionModel(DenoisingModel):
             "clip_sample": self.facts["clip"],
             "timestep_spacing": "trailing" if spacing == "quadratic" else spacing,
         }
+
+
+def usual(chain: bool, learned_variance: bool) -> str:
+    """The sampler where none is asked for."""
+    return "ancestral" if learned_variance else "ddim" if chain else "heun"
 
 
 @dataclass(frozen=True)
@@ -229,8 +232,14 @@ class Diffusion(DenoisingLearner):
         super().check_sampling(sampling)
         if sampling.sampler is not None and sampling.sampler not in SAMPLERS:
             raise SpecError(f"sampling.sampler is '{sampling.sampler}'{nearest(sampling.sampler, SAMPLERS)}")
-        walks = sampling.sampler in (None, "ancestral", "ddim")
-        if self.noise in CHAINS and walks and (sampling.steps or 1) > self.timesteps:
+        name = sampling.sampler or usual(self.noise in CHAINS, self.learned_variance)
+        for key in ("eta", "churn"):
+            if getattr(sampling, key) is not None and key not in SAMPLERS[name].settings():
+                would = [n for n, entry in SAMPLERS.items() if key in entry.settings()]
+                raise SpecError(
+                    f"sampling.{key} is not for sampler {name}; those that take it: {', '.join(would)}"
+                )
+        if self.noise in CHAINS and name in ("ancestral", "ddim") and (sampling.steps or 1) > self.timesteps:
             raise SpecError(
                 f"sampling.steps is {sampling.steps}, but the chain has learner.timesteps = {self.timesteps} to choose from"
             )

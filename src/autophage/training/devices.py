@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autophage.errors import AutophageError, MissingExtra
+from autophage.errors import AutophageError, MissingExtra, RunError
 
 T = TypeVar("T")
 
@@ -118,8 +118,16 @@ class Joined(World):
         from accelerate import Accelerator, InitProcessGroupKwargs
 
         # The others wait while the first one measures, which may take long.
-        self._accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+        self._accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],
+        )
         self.rank, self.size = self._accelerator.process_index, self._accelerator.num_processes
+        if self.size != int(os.environ["WORLD_SIZE"]):
+            raise RunError(
+                f"the launcher started {os.environ['WORLD_SIZE']} processes, but accelerate joined {self.size} of them; "
+                "start them with torchrun or `accelerate launch --multi_gpu`"
+            )
 
     @property
     def device(self) -> str:
@@ -176,9 +184,10 @@ def world() -> World:
 
 @contextlib.contextmanager
 def joined() -> Iterator[bool]:
-    """Within the block, the processes that a launcher has started (`accelerate launch --num_processes 2 -m autophage run
-    ...`) train together. True in the process that is to run the loop; the others follow it, and are told False when it is
-    done. Without a launcher nothing happens.
+    """Within the block, the processes that a launcher has started train together: `accelerate launch --multi_gpu -m
+    autophage run ...`, or `torchrun --nproc_per_node 2 -m autophage run ...`, which does without accelerators too. True in the
+    process that is to run the loop; the others follow it, and are told False when it is done. Without a launcher nothing
+    happens.
 
     Raises `MissingExtra` when there are several processes and accelerate is not installed.
     """

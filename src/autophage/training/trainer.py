@@ -164,7 +164,9 @@ class _Run:
 
     def go(self, what: str) -> None:
         """Steps to the end, from where the shelf says."""
-        self._pick_up()
+        alone = world().size == 1  # several would have to find the same work on the shelf
+        if alone:
+            self._pick_up()
         now, course = shelf.Now(), self.course
         waiting: list[Tensor] = []
         with self.key.globally() if self.random else nullcontext():
@@ -175,7 +177,7 @@ class _Run:
                     self._look(waiting)
                     waiting = []
                     shelf.tell(what, self.step / course.steps)
-                    if now() and self.step < course.steps:
+                    if alone and now() and self.step < course.steps:
                         self._put_down()
 
     def _one(self, step: int) -> Tensor:
@@ -306,8 +308,6 @@ class _Run:
             }
 
     def _put_down(self) -> None:
-        if not world().first:
-            return
         arrays = {f"optimiser/{k}": v.numpy() for k, v in self._optimiser().items()}
         for name, p, e in zip(self.names, self.weights, self.averaged, strict=True):
             arrays[f"last/{name}"], arrays[f"averaged/{name}"] = p.detach().cpu().numpy(), e.cpu().numpy()
