@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from autophage.diffusion.noise import Discrete
+from autophage.diffusion.samplers.ancestral import variances
 
 WEIGHT = 0.001
 
@@ -44,15 +45,13 @@ def bound(
     below = torch.where(
         step > 0, levels[(step - 1).clamp(min=0)], torch.zeros((), dtype=levels.dtype, device=x0.device)
     )
-    t2, s2 = (a.square().reshape(shape) for a in (levels[step], below))
-    gap = t2 - s2
-    large = ((1 + s2) * gap / (1 + t2)).log()
+    t, s = levels[step].reshape(shape), below.reshape(shape)
+    b, large = variances(t, s)
     # At the last step the lower variance is zero; the chain takes that of the step before (as the authors do).
-    first = levels[:2].square()
-    least = (first[0] * (first[1] - first[0]) / first[1]).log()
-    small = torch.where(s2 > 0, (s2 * gap / t2).log(), least)
-    mixed = fraction * large.to(x0.dtype) + (1 - fraction) * small.to(x0.dtype)
-    keep = (s2 / t2).to(x0.dtype)
+    least = variances(levels[1], levels[0])[0].log()
+    small = torch.where(s > 0, b.log(), least)
+    mixed = fraction * large.log().to(x0.dtype) + (1 - fraction) * small.to(x0.dtype)
+    keep = (s / t).square().to(x0.dtype)
     mean_q, mean_p = x0 + keep * (y - x0), denoised + keep * (y - denoised)
     kl = 0.5 * (
         mixed

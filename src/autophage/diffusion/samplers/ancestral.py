@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -57,7 +57,10 @@ class Ancestral(Sampler):
         return mean.add_(step.noise(y), alpha=math.sqrt(small if self.variance == "small" else large)), x0
 
 
-def variances(t: float, s: float) -> tuple[float, float]:
+Level = TypeVar("Level", float, Tensor)
+
+
+def variances(t: Level, s: Level) -> tuple[Level, Level]:
     """(b, B): the small and the large variance of a step from level t to level s.
 
     >>> variances(2.0, 1.0)
