@@ -54,7 +54,7 @@ class Exact(nn.Module):
 
 
 def exact(sampling: Sampling | None = None, shares: tuple[float, ...] | None = (1, 1)) -> FlowMatchingModel:
-    facts = {"process": "flow_matching"}
+    facts = {"path": "straight"}
     return FlowMatchingModel(MLP(), Exact(), PLAIN, shares, facts, Device(), {}, sampling)
 
 
@@ -299,7 +299,7 @@ def test_a_stored_model_is_the_same_model(conditional: FlowMatchingModel) -> Non
     learner = FlowMatching(**SMALL, labels="use")
     again = learner.restore(load(save(conditional.arrays())))
     assert isinstance(again, FlowMatchingModel) and again.shares == conditional.shares
-    assert again.report == dict(conditional.report) and again.facts == {"process": "flow_matching"}
+    assert again.report == dict(conditional.report) and again.facts == conditional.facts
     for sampling in (Sampling(), Sampling(guidance=0.5, sampler="rk4", steps=5)):
         first, second = (m.tuned(sampling).sample(50, key=Key(2)) for m in (conditional, again))
         np.testing.assert_array_equal(first.x, second.x)

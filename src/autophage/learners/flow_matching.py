@@ -29,7 +29,7 @@ from autophage.learners.record_spaces import RecordSpace
 from autophage.parts import Sampling
 from autophage.registry import nearest
 
-PROCESS = "flow_matching"
+PATH = "x_t = (1 - t) n + t x0"
 LONGEST = 1000.0
 """What the network is told of the time is this many times t: numbers of the size of a timestep."""
 METHOD = "midpoint"
@@ -167,7 +167,7 @@ class FlowMatching(DenoisingLearner):
                 )
 
     def facts(self, space: RecordSpace) -> dict[str, Any]:
-        return {"process": PROCESS}
+        return {"path": PATH}
 
     def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> _Objective:
         return _Objective(records, self.coupling, self.time)
