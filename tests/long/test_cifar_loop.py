@@ -29,7 +29,7 @@ BASE: dict[str, Any] = {
     "learner": {
         "kind": "diffusion",
         "start": "previous",
-        "first_records": 130_000,
+        "first_records": 150_000,
         "records": 25_000,
         "warmup": 5_000,
         "learning_rate": 0.001,

@@ -326,7 +326,12 @@ class DenoisingLearner(NeuralLearner):
             arrays = load(file.read_bytes())
         except Exception as error:
             raise SpecError(f"initial_model.checkpoint {file} cannot be read: {error}") from error
-        return self.restore(arrays) if "header" in arrays else None
+        try:
+            return self.restore(arrays) if "header" in arrays else None
+        except (KeyError, RuntimeError) as error:
+            raise SpecError(
+                f"initial_model.checkpoint {file} is no model of this learner, or of another version of it: {error}"
+            ) from error
 
     def adopted(self, place: str) -> DenoisingModel:
         """The model of a published folder, or of a pipeline of diffusers. Raises `SpecError` where it does not fit."""
