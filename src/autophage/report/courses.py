@@ -32,7 +32,7 @@ _DRAWN = {"mean": "mean", "median": "median", "mean_log": "geometric mean", "lim
 """The quantities of a prediction that are courses, and what they are called on a chart."""
 
 _ORDER = [
-    r"excess_risk|squared_error|frechet_model|perplexity|cross_entropy|(^|_)nll|log_likelihood|loss|^risk",
+    r"excess_risk|squared_error|frechet_model|perplexity|cross_entropy|(^|_)nll|log_likelihood|(?<!training_)loss|^risk",
     r"frechet|kernel|wasserstein|sliced|distance|divergence|(^|_)(kl|js|tv|mmd|c2st)(_|$)",
     r"precision|recall|density|coverage|accuracy",
     r"variance|entropy|gini|support|diversity|distinct|vendi|log_det",
