@@ -516,6 +516,7 @@ def test_the_real_mnist_and_emoji(real_data):
     assert emoji.shape == (64, 64, 3) and len(emoji.classes) == 6 and emoji.classes[-1] == "none"
 
 
+@pytest.mark.slow
 def test_the_real_cifake_by_archive(real_data):
     source = ImagesSource(path=str(real_data / "cifake" / "train-real.zip"), size=300)
     assert source.shape == (32, 32, 3)
