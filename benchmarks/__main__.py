@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from benchmarks import contaminated, image_metrics, loops, overhead, phase, regression
+from benchmarks import contaminated, image_metrics, loops, overhead, phase, regression, training
 from benchmarks.timing import machine
 
 
@@ -50,6 +50,14 @@ def main() -> None:
     ]
     for image in image_metrics.figures():
         lines.append(image.line())
+        print(lines[-1], flush=True)
+    lines += [
+        "",
+        "| image models | by hand, records/s | ours, records/s | ratio | target |",
+        "|---|---|---|---|---|",
+    ]
+    for rate in training.rates():
+        lines.append(rate.line())
         print(lines[-1], flush=True)
     lines += ["", "| around the loop | measured | target |", "|---|---|---|"]
     for workflow in ("replace", "accumulate"):

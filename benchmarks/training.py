@@ -38,16 +38,15 @@ class Rate:
         return f"| {self.name} | {self.reference:,.0f} | {self.ours:,.0f} | {self.ours / self.reference:.2f}x | {self.target} |"
 
 
-def by_hand(net: nn.Module, x: Tensor, steps: int) -> None:
+def by_hand(net: nn.Module, x: Tensor, shape: tuple[int, ...], steps: int) -> None:
     """What a script would write: EDM's loss, Adam, a gradient clip and averaged weights."""
+    c, h, w = shape
     net.train().requires_grad_(True)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
     for step in range(steps):
         rows = torch.randint(len(x), (BATCH,))
-        clean = (
-            (x[rows].float() / 127.5 - 1).view(BATCH, *SHAPE[1:], SHAPE[0]).permute(0, 3, 1, 2).contiguous()
-        )
+        clean = (x[rows].float() / 127.5 - 1).view(BATCH, h, w, c).permute(0, 3, 1, 2).contiguous()
         sigma = torch.exp(-1.2 + 1.2 * torch.randn(BATCH, 1, 1, 1))
         noisy = clean + sigma * torch.randn_like(clean)
         root = (sigma**2 + 0.25).sqrt()
@@ -64,15 +63,10 @@ def by_hand(net: nn.Module, x: Tensor, steps: int) -> None:
                 a.lerp_(p, 1 - keep)
 
 
-SHAPE = (1, 8, 8)
-
-
 def rates() -> list[Rate]:
     """8 x 8 grey (the digits' size) and 32 x 32 colour pictures, the default network of either."""
-    global SHAPE
     found = []
     for shape in ((1, 8, 8), (3, 32, 32)):
-        SHAPE = shape
         c, h, w = shape
         x = np.random.default_rng(0).integers(0, 256, (2000, c * h * w), dtype=np.uint8)
         space = Pictures((h, w, c), 0.0, 255.0, "uint8")
@@ -83,7 +77,7 @@ def rates() -> list[Rate]:
         held = torch.from_numpy(x)
         ours, reference = paired(
             (lambda n=net, o=objective, a=learner: train(n, o, a.course(True), Key(0)), STEPS * BATCH),  # type: ignore[misc]
-            (lambda n=net, d=held: by_hand(n, d, STEPS), STEPS * BATCH),  # type: ignore[misc]
+            (lambda n=net, d=held, s=shape: by_hand(n, d, s, STEPS), STEPS * BATCH),  # type: ignore[misc]
         )
         name = f"training, {h} x {w} x {c}, batch {BATCH}, float32"
         found.append(Rate(name, 1 / ours, 1 / reference, ">= 1.0x (overhead < 3 %)"))

@@ -82,8 +82,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.learners.gaussian_mixture:GaussianMixture",
             "a Gaussian mixture by EM",
         ),
-        "diffusion": ("autophage.learners.diffusion:Diffusion", "denoising diffusion, every process of the field"),
-        "vae": ("autophage.learners.vae:Vae", "a variational autoencoder, sampled by decoder means or with noise"),
+        "diffusion": (
+            "autophage.learners.diffusion:Diffusion",
+            "denoising diffusion, every process of the field",
+        ),
+        "vae": (
+            "autophage.learners.vae:Vae",
+            "a variational autoencoder, sampled by decoder means or with noise",
+        ),
         "flow_matching": (
             "autophage.learners.flow_matching:FlowMatching",
             "straight paths from noise to records, paired at random or by optimal transport",

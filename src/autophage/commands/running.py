@@ -210,7 +210,6 @@ class Progressing:
                 file=sys.stderr,
             )
 
-
     def _inside(self, event: dict[str, Any]) -> None:
         """How far long work inside a generation has come."""
         said = f"generation {event['generation']}: {event['what']} {event['share']:.0%}"
