@@ -150,6 +150,29 @@ def test_ratio_of_two_runs(runs):
     assert not asked(runs, metric="variance", ratio=["b", "a"], band=[1.999, 2.001]).passed
 
 
+def of_size(size, *distances):
+    values = np.array([distances])
+    return SimpleNamespace(metrics=table({"distance": values}), loop=SimpleNamespace(real={"main": size}))
+
+
+@pytest.mark.parametrize(
+    "distance, records, passed",
+    [(12.0, 200.0, True), (8.0, 400.0, True), (17.0, 0.0, False), (3.0, 1e9, False)],
+)
+def test_effective_size_inverts_the_curve_of_generation_0(distance, records, passed):
+    """Outside the curve nothing is extrapolated: worse than its fewest records passes no band."""
+    curve = {f"n{n}": of_size(n, d, 99.0) for n, d in [(100, 16.0), (400, 8.0), (1600, 4.0)]}
+    found = asked(
+        {**curve, "loop": of_size(100, 16.0, distance)},
+        run="loop",
+        metric="distance",
+        effective_size=["n1600", "n100", "n400"],
+        value=records,
+        tolerance="1e-6 abs",
+    )
+    assert found.passed is passed
+
+
 @pytest.mark.parametrize(
     "value, passed", [("yes", True), (True, True), ("no", False), (False, False), ("undecided", False)]
 )

@@ -94,7 +94,9 @@ def test_checks_can_be_answered(name):
                 generations = check.get("generation", -1)
                 last = max(generations) if isinstance(generations, list) else generations
                 assert last < specs[run]["generations"]
-        used = {r for c in asked for r in [c.get("run"), *c.get("order", ()), *c.get("ratio", ())]}
+            assert set(check.get("effective_size", ())) <= set(specs)
+        several = ("order", "ratio", "effective_size")
+        used = {r for c in asked for r in [c.get("run"), *(n for how in several for n in c.get(how, ()))]}
         assert set(specs) <= used, f"{name} at {scale}: runs nobody checks: {set(specs) - used}"
 
 

@@ -19,13 +19,17 @@ def reproduced(name, only=None):
     recipe = recipes()[name]
     checks = recipe.checks_at("small")
     specs = {n: raw for n, raw in recipe.specs("small").items() if only is None or n in only}
-    runs = {n: run(Spec.of(raw), pictures=False) for n, raw in specs.items()}
+    first = {}
+    runs = {n: run(Spec.of(raw), pictures=False, first_models=first) for n, raw in specs.items()}
     for n, done in runs.items():
         assert not done.failures, f"{n}: {done.failures}"
         assert not done.warnings, f"{n}: {done.warnings}"
     if only is not None:
+        several = ("order", "ratio", "effective_size")
         checks = [
-            c for c in checks if {c.get("run"), *c.get("order", ()), *c.get("ratio", ())} <= {*only, None}
+            c
+            for c in checks
+            if {c.get("run"), *(n for how in several for n in c.get(how, ()))} <= {*only, None}
         ]
     return [(check, outcome(check, runs)) for check in checks]
 

@@ -370,6 +370,39 @@ def test_effective_sample_size_inverts_the_curve():
     near(mad.real_only_distance(7, 1) - 1 / 7, (np.sqrt(v) - 1) ** 2)
 
 
+def test_b3_effective_sample_size_on_a_measured_curve():
+    """Sheet B.3, row 4. The Gaussian curve, measured at a few sizes, is inverted nearly as by its formula."""
+    sizes = np.geomspace(60, 2000, 12)
+    curve = [mad.real_only_distance(n, 100) for n in sizes]
+    for distance in (4.0, 12.2, 20.65):
+        exact = mad.effective_sample_size(distance, 100)
+        assert mad.sample_size_on_curve(distance, sizes, curve) == pytest.approx(exact, rel=0.03)
+    for n, distance in zip(sizes, curve, strict=True):
+        assert mad.sample_size_on_curve(distance, sizes[::-1], curve[::-1]) == pytest.approx(n)
+    assert mad.sample_size_on_curve(curve[-1] - 0.01, sizes, curve) == float("inf")
+    assert np.isnan(mad.sample_size_on_curve(curve[0] + 0.01, sizes, curve))
+    # Two sizes in the wrong order count as one level, 11, between the others.
+    noisy = [20.0, 10.0, 12.0, 5.0]
+    found = [mad.sample_size_on_curve(d, [50, 100, 200, 800], noisy) for d in (15.5, 8.0)]
+    assert found == pytest.approx([np.sqrt(50 * 100), 400.0])
+
+
+@pytest.mark.parametrize(
+    "sizes, distances",
+    [
+        ([100], [3.0]),
+        ([100, 100], [3.0, 2.0]),
+        ([100, 200], [3.0]),
+        ([100, 0], [3.0, 2.0]),
+        ([1, 2], [3.0, np.nan]),
+    ],
+    ids=["one", "repeated", "unequal", "no-records", "nan"],
+)
+def test_b3_a_curve_that_cannot_be_inverted_is_refused(sizes, distances):
+    with pytest.raises(SpecError, match="a curve"):
+        mad.sample_size_on_curve(2.5, sizes, distances)
+
+
 def test_r22_admissible_threshold():
     assert mad.admissible_synthetic(0.7, 1) == pytest.approx(81.3333, abs=1e-4)
     assert mad.admissible_synthetic(1.0, 1) == float("inf")

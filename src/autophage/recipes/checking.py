@@ -6,14 +6,16 @@ A check in `expected.yaml` is one of
     {what, run, metric, theory: QUANTITY, generation, tolerance, from}           the same, against the theory
     {what, metric, generation, statistic, order: [run_a, run_b, ...], from}      falling order over runs
     {what, ratio: [run_a, run_b], metric, generation, statistic, band, from}     a quotient of two runs
+    {what, effective_size: [run_a, run_b, ...], run, metric, generation, band, from}    as good as how many real records
     {what, verdict: D5, run, value: yes, from}                                   a verdict
     {what, function: "module:name", arguments, pick, value, tolerance, from}     a closed form
 
 `tolerance` is relative to the value unless it ends in "abs" (`tolerance: 0.01 abs`). `generation` is a number,
 -1 for the last one, or a pair [first, last] whose generations are pooled. `metric` may be a list, whose values
 are added replicate by replicate (a conserved sum), and `relative_to: g` divides each replicate's value by its
-own in generation g. A value of `arguments` may itself be {function, arguments, pick}. `scales` names the scales
-a check is for (default all).
+own in generation g. `effective_size` inverts the curve that a falling metric has in generation 0 of the runs it
+names, over the number of their real records. A value of `arguments` may itself be {function, arguments, pick}.
+`scales` names the scales a check is for (default all).
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ def outcome(check: Mapping[str, Any], runs: Mapping[str, Run]) -> Outcome:
         (above, e1), (below, e2) = (_measured({**check, "run": name}, runs) for name in check["ratio"])
         measured = above / below
         error = None if e1 is None or e2 is None else abs(measured) * float(np.hypot(e1 / above, e2 / below))
+    elif "effective_size" in check:
+        measured = _effective_size(check, runs)
     elif "verdict" in check:
         answer = runs[check["run"]].verdict()[check["verdict"]].verdict
         wanted = check["value"]
@@ -70,6 +74,16 @@ def outcome(check: Mapping[str, Any], runs: Mapping[str, Run]) -> Outcome:
     return Outcome(
         check["what"], shown, f"{measured:.5g}", bool(low <= measured <= high), source, low, high, error
     )
+
+
+def _effective_size(check: Mapping[str, Any], runs: Mapping[str, Run]) -> float:
+    """How many real records alone would do as well as the run does."""
+    from autophage.theory.mad import sample_size_on_curve
+
+    names = check["effective_size"]
+    curve = [_measured({**check, "run": name, "generation": 0}, runs)[0] for name in names]
+    sizes = [next(iter(runs[name].loop.real.values())) for name in names]
+    return sample_size_on_curve(_measured(check, runs)[0], sizes, curve)
 
 
 def _measured(check: Mapping[str, Any], runs: Mapping[str, Run]) -> tuple[float, float | None]:

@@ -1,10 +1,12 @@
-"""Effective sample size and admissible synthetic data (Alemohammad et al. 2024), for a Gaussian in d
-dimensions."""
+"""Effective sample size and admissible synthetic data (Alemohammad et al. 2024): for a Gaussian in d dimensions,
+and on a measured curve."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, isotonic_regression
 from scipy.special import hyp2f1
 
 from autophage.errors import SpecError
@@ -76,6 +78,37 @@ def effective_sample_size(distance: float, dim: int, *, ddof: int = 1) -> float:
         lambda log_n: real_only_distance(np.exp(log_n), dim, ddof=ddof) - distance, np.log(2), np.log(high)
     )
     return float(np.exp(root))
+
+
+def sample_size_on_curve(distance: float, sizes: Sequence[float], distances: Sequence[float]) -> float:
+    """n_e where the real-only curve is measured: how many real records alone come as near as `distance`, when fits to
+    `sizes` of them (two or more) came to `distances`, all above zero.
+
+    The curve falls with n, so its noise is taken out first (the falling curve nearest in least squares), and log n is
+    then linear in the distance between two sizes. inf for a distance below the curve, nan for one above it: nothing is
+    extrapolated. Status: an estimate, as good as the curve's distances. Source: Alemohammad et al. (2024, eq. 4). Raises
+    `SpecError` for sizes or distances that are not above zero, repeated sizes, or a curve of fewer than two points.
+
+    >>> round(sample_size_on_curve(15, sizes=[100, 400, 1600], distances=[20, 10, 9]))
+    200
+    """
+    at_least(distance, 0, "the distance")
+    n, d = np.asarray(sizes, dtype=float), np.asarray(distances, dtype=float)
+    if n.shape != d.shape or n.ndim != 1 or len(np.unique(n)) < max(2, len(n)):
+        raise SpecError(
+            f"a curve needs two or more different sizes and a distance for each, got {sizes} and {distances}"
+        )
+    if not (np.isfinite([n, d]).all() and (n > 0).all() and (d > 0).all()):
+        raise SpecError(
+            f"a curve's sizes and distances must be finite and above zero, got {sizes} and {distances}"
+        )
+    order = np.argsort(n)
+    falling = isotonic_regression(d[order], increasing=False).x
+    if distance > falling[0]:
+        return float("nan")
+    if distance < falling[-1]:
+        return float("inf")
+    return float(np.exp(np.interp(distance, falling[::-1], np.log(n[order])[::-1])))
 
 
 def admissible_synthetic(bias: float, dim: int) -> float:
