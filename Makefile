@@ -55,7 +55,7 @@ slow: $(READY) ## the slow tier, within 25 minutes on 2 cores
 
 long: $(READY) ## everything else, by hand; the log is kept under docs/results/
 	@mkdir -p docs/results
-	$(PYTEST) $(SPREAD) -m long -rA --durations=0 2>&1 | tee "docs/results/long-$$(date -u +%Y-%m-%d).log"
+	$(PYTEST) $(SPREAD) -m long -rA --durations=0 2>&1 | sed "s|$(CURDIR)/||g" | tee "docs/results/long-$$(date -u +%Y-%m-%d).log"
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/python -m ruff check

@@ -292,6 +292,14 @@ def kinds(slot: str) -> list[str]:
     return [*PARTS[slot], *(k for k in _foreign().get(slot, {}) if k not in PARTS[slot])]
 
 
+def some(slot: str, most: int = 30) -> str:
+    """The kinds known for a slot, as the end of a refusal; the first of them where there are many."""
+    known = kinds(slot)
+    if len(known) <= most:
+        return f"one of: {', '.join(known)}"
+    return f"such as {', '.join(known[:8])} (`autophage ls {slot}` lists all {len(known)})"
+
+
 def describe(slot: str, kind: str) -> str:
     """One line about a kind."""
     return PARTS[slot][kind][1] if kind in PARTS[slot] else f"from {_foreign()[slot][kind]}"

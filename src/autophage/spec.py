@@ -420,11 +420,11 @@ def part(slot: str, given: Any, where: str) -> Any:
         )
     if not isinstance(given, Mapping):
         if given is None or isinstance(given, int | float | list | tuple | bool):
-            raise SpecError(f"{where} is {given!r}; write a kind, one of: {', '.join(registry.kinds(slot))}")
+            raise SpecError(f"{where} is {given!r}; write a kind, {registry.some(slot)}")
         return _own(slot, given, where)
     body = dict(given)
     if "kind" not in body:
-        raise SpecError(f"{where} has no kind; known: {', '.join(registry.kinds(slot))}")
+        raise SpecError(f"{where} has no kind; write one, {registry.some(slot)}")
     kind = body.pop("kind")
     cls = registry.find(slot, kind, where)
     if slot == "learner" and isinstance(cls, type) and hasattr(cls, "sample") and not hasattr(cls, "domains"):
