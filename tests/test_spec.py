@@ -103,7 +103,7 @@ def test_unknown_keys_of_agents():
     [
         ({"data": None}, "data is None; write a kind, one of: gaussian"),
         ({"data": 3}, "data is 3; write a kind"),
-        ({"data": {"dim": 2}}, "data has no kind; write one, one of: gaussian"),
+        ({"data": {"dim": 2}}, "data has no kind; it must be one of: gaussian"),
         ({"data": {"kind": 3}}, "kind must be a name, got 3"),
         ({"learner": {"kind": "gaussian", "ddof": 2}}, "learner.ddof is 2"),
         ({"learner": {"kind": "gaussian", "ridge": "wide"}}, "learner.ridge is 'wide'"),

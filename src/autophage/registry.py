@@ -297,7 +297,7 @@ def some(slot: str, most: int = 30) -> str:
     known = kinds(slot)
     if len(known) <= most:
         return f"one of: {', '.join(known)}"
-    return f"such as {', '.join(known[:8])} (`autophage ls {slot}` lists all {len(known)})"
+    return f"one of {len(known)} that `autophage ls {slot}` lists, such as {', '.join(known[:8])}"
 
 
 def describe(slot: str, kind: str) -> str:

@@ -424,7 +424,7 @@ def part(slot: str, given: Any, where: str) -> Any:
         return _own(slot, given, where)
     body = dict(given)
     if "kind" not in body:
-        raise SpecError(f"{where} has no kind; write one, {registry.some(slot)}")
+        raise SpecError(f"{where} has no kind; it must be {registry.some(slot)}")
     kind = body.pop("kind")
     cls = registry.find(slot, kind, where)
     if slot == "learner" and isinstance(cls, type) and hasattr(cls, "sample") and not hasattr(cls, "domains"):

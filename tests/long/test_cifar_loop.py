@@ -82,9 +82,7 @@ def test_own_samples_half_and_real_only(real_data: Path, tmp_path: Path, environ
         name: run.metrics.filter(metric=FD).sort("generation")["value"].to_list()
         for name, run in runs.items()
     }
-    print(
-        f"{seconds:.0f} s, generation 0 {first:.0f} s; {FD} by generation: {course}"
-    )
+    print(f"{seconds:.0f} s, generation 0 {first:.0f} s; {FD} by generation: {course}")
     last = [course[name][-1] for name in ARMS]
     assert last[0] > last[1] > last[2]
     assert course["own samples only"][0] == course["real only"][0]  # the same generation 0
