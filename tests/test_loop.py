@@ -353,3 +353,32 @@ def test_metrics_that_compare_with_training_records():
         }
         names = run(spec).metrics["metric"].unique().to_list()
         assert sorted(names) == ["wasserstein", "wasserstein_train"]
+
+
+def test_all_unused_records_of_a_finite_source_come_once():
+    """Sixty records are left, fifteen are asked for four times: each comes once, from the first to the last."""
+    seen = []
+
+    class Noting:
+        def fit(self, x):
+            seen.append(x)
+
+        def sample(self, n):
+            return np.full((n, 64), -1.0)
+
+    run(
+        data={"kind": "digits", "size": 100},
+        learner={"kind": "estimator", "object": Noting},
+        workflow={
+            "kind": "fresh",
+            "sample_size": 20,
+            "real_share": 0.75,
+            "counts": "exact",
+            "initial_size": 20,
+        },
+        generations=5,
+        metrics=["real_share"],
+    )
+    real = [x[(x != -1).any(axis=1)] for x in seen]
+    assert [len(x) for x in real] == [20, 15, 15, 15, 15]
+    assert len(np.unique(np.concatenate(real), axis=0)) == 80

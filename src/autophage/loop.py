@@ -387,9 +387,9 @@ class Loop:
     def _grown(self, name: str, state: State, drawn: Mapping[str, Any]) -> Records | Summaries:
         pile, plan = state.piles[name], self.plan(name, state.generation + 1)
         assert plan is not None
-        fresh = sum(row.count or 0 for row in plan.rows if row.origin == "fresh")
         if isinstance(pile, Summaries):
-            return pile.grown(drawn[name], fresh)
+            return pile.grown(drawn[name], _fresh(plan))  # its next set is mixed already
+        fresh = _fresh(self.plan(name, state.generation))
         pieces = [
             (drawn[source], share) for source, share in self._feeding(name) if drawn[source] is not None
         ]
@@ -432,6 +432,11 @@ class Loop:
                 measurements += metric.measure(view)
         kept = None if isinstance(drawn, tuple) else drawn
         return Generation(t, name, model, sampler, size, real_share, kept, measurements)
+
+
+def _fresh(plan: Plan | None) -> int:
+    """How many new real records a plan's set takes."""
+    return 0 if plan is None else sum(row.count or 0 for row in plan.rows if row.origin == "fresh")
 
 
 def _working(agent: AgentSpec) -> AgentSpec:
