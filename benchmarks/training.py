@@ -22,7 +22,7 @@ from autophage.training.trainer import train
 from benchmarks.timing import paired
 
 BATCH = 128
-STEPS = 12
+STEPS = 40
 
 
 @dataclass(frozen=True)
