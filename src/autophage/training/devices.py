@@ -168,6 +168,10 @@ class Joined(World):
         """Lets the others go."""
         self._told(None)
 
+    def part(self) -> None:
+        """Ends the connection, whose threads would otherwise outlive the interpreter and abort it."""
+        self._accelerator.end_training()
+
     def _told(self, what: Any) -> Any:
         from accelerate.utils import broadcast_object_list
 
@@ -209,4 +213,5 @@ def joined() -> Iterator[bool]:
             several.follow()
             yield False
     finally:
+        several.part()
         _world = World()
