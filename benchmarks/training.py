@@ -6,6 +6,7 @@ import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from benchmarks.timing import paired
 
 BATCH = 128
 STEPS = 40
+HERE = Device()
+"""One thread of a processor."""
 
 
 @dataclass(frozen=True)
@@ -38,29 +41,68 @@ class Rate:
         return f"| {self.name} | {self.reference:,.0f} | {self.ours:,.0f} | {self.ours / self.reference:.2f}x | {self.target} |"
 
 
-def by_hand(net: nn.Module, x: Tensor, shape: tuple[int, ...], steps: int) -> None:
-    """What a script would write: EDM's loss, Adam, a gradient clip and averaged weights."""
+def by_hand(
+    net: nn.Module,
+    x: Tensor,
+    shape: tuple[int, ...],
+    steps: int,
+    batch: int = BATCH,
+    device: Device = HERE,
+) -> None:
+    """What a script would write: EDM's loss, Adam, a gradient clip and averaged weights. x lies on the device."""
     c, h, w = shape
-    net.train().requires_grad_(True)
+    net.to(device.name).to(memory_format=device.memory_format).train().requires_grad_(True)
     average = copy.deepcopy(net)
+    forward = device.compiled(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
     for step in range(steps):
-        rows = torch.randint(len(x), (BATCH,))
-        clean = (x[rows].float() / 127.5 - 1).view(BATCH, h, w, c).permute(0, 3, 1, 2).contiguous()
-        sigma = torch.exp(-1.2 + 1.2 * torch.randn(BATCH, 1, 1, 1))
+        rows = torch.randint(len(x), (batch,), device=x.device)
+        clean = (x[rows].float() / 127.5 - 1).view(batch, h, w, c).permute(0, 3, 1, 2).contiguous()
+        sigma = torch.exp(-1.2 + 1.2 * torch.randn(batch, 1, 1, 1, device=x.device))
         noisy = clean + sigma * torch.randn_like(clean)
         root = (sigma**2 + 0.25).sqrt()
         skip, out = 0.25 / root**2, sigma * 0.5 / root
         told = 250 * sigma.flatten().log() / 4
-        loss = (net(noisy / root, told, None) - (clean - skip * noisy) / out).square().mean()
+        with device.autocast():
+            output = forward(noisy / root, told, None)
+            loss = (output - (clean - skip * noisy) / out).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         keep = 0.5 ** (1 / max(0.05 * (step + 1), 1e-8))
         with torch.no_grad():
-            for a, p in zip(average.parameters(), net.parameters(), strict=True):
-                a.lerp_(p, 1 - keep)
+            torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+
+
+@torch.no_grad()
+def sampled_by_hand(
+    net: nn.Module, shape: tuple[int, ...], n: int, steps: int, device: Device = HERE
+) -> np.ndarray:
+    """EDM's deterministic Heun sampler, as a script would write it."""
+    ladder = [float(s) for s in LogNormal().ladder(steps)]
+    y = torch.randn(n, *shape, device=device.name) * ladder[0]
+
+    def slope(y: Tensor, s: float) -> Tensor:
+        root = math.sqrt(s * s + 0.25)
+        told = torch.full((n,), 250 * math.log(s) / 4, device=device.name)
+        with device.autocast():
+            output = net(y / root, told, None)
+        return (y - 0.25 / root**2 * y - s * 0.5 / root * output.float()) / s
+
+    for s, t in pairwise(ladder):
+        d = slope(y, s)
+        new = y + (t - s) * d
+        if t:
+            new = y + (t - s) * (d + slope(new, t)) / 2
+        y = new
+    return ((y.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
+
+
+def edm(network: Any, net: nn.Module, space: Pictures, device: Device) -> DiffusionModel:
+    """The model that `net` is, had it been trained with EDM's noise."""
+    facts = {"process": Process(LogNormal(), "edm").body(), "spacing": "trailing", "clip": False}
+    return DiffusionModel(network, net, space, None, facts, device, {})
 
 
 def rates() -> list[Rate]:
@@ -88,29 +130,7 @@ def rates() -> list[Rate]:
 def _sampling(net: nn.Module, space: Pictures, shape: tuple[int, ...]) -> Rate:
     """EDM's deterministic Heun sampler in 18 steps."""
     c, h, w = shape
-    law, n = LogNormal(), 256
-    process = Process(law, "edm")
-    facts = {"process": process.body(), "spacing": "trailing"}
-    model = DiffusionModel(network_from({"kind": "small_unet"}), net, space, None, facts, Device(), {})
-
-    @torch.no_grad()
-    def plain() -> np.ndarray:
-        ladder = [float(s) for s in law.ladder(18)]
-        y = torch.randn(n, *shape) * ladder[0]
-
-        def slope(y: Tensor, s: float) -> Tensor:
-            root = math.sqrt(s * s + 0.25)
-            told = torch.full((n,), 250 * math.log(s) / 4)
-            clean = 0.25 / root**2 * y + s * 0.5 / root * net(y / root, told, None)
-            return (y - clean) / s
-
-        for s, t in pairwise(ladder):
-            d = slope(y, s)
-            new = y + (t - s) * d
-            if t:
-                new = y + (t - s) * (d + slope(new, t)) / 2
-            y = new
-        return ((y.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
-
-    ours, reference = paired((lambda: model.sample(n, key=Key(0)), n), (plain, n), rounds=3)
+    n, steps = 256, 18
+    model = edm(network_from({"kind": "small_unet"}), net, space, HERE)
+    ours, reference = paired((lambda: model.sample(n, key=Key(0)), n), (lambda: sampled_by_hand(net, shape, n, steps), n), rounds=3)
     return Rate(f"sampling, {h} x {w} x {c}, Heun 18 steps, 256 at once", 1 / ours, 1 / reference, "report")

@@ -13,8 +13,6 @@ Source: Han et al. (2025) for the idea; losses and weights derived for autophage
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from autophage.curation.family import Law
 from autophage.keys import Key
+from autophage.training.devices import one_thread
 
 HIDDEN = 16
 ERRORS = 24
@@ -53,18 +52,7 @@ class Network:
         return np.asarray(expit((h @ weight.T + bias)[..., 0]))
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """A network this small only waits for more threads, and sums must not depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def train(
     law: Law,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ def whole_number(value: Any, key: str, *, least: int) -> None:
     """Raises `SpecError` unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise SpecError(f"{key} is {value!r}; it must be a whole number of at least {least}")
+
+
+def one_of(value: Any, key: str, known: Iterable[str]) -> None:
+    """Raises `SpecError` unless `value` is one of the known words."""
+    if value not in (known := tuple(known)):
+        raise SpecError(f"{key} is {value!r}; it must be one of: {', '.join(known)}")
 
 
 def not_negative(value: Any, key: str) -> None:

@@ -75,7 +75,7 @@ class NetworkDenoiser:
         """x0-hat, and v in [0, 1] of y's shape: where between the two natural choices the logarithm of the step's
         variance lies (Nichol and Dhariwal 2021, equation 15); None where the network has not learned it."""
         level = torch.as_tensor(sigma, dtype=torch.float64, device=y.device).expand(len(y))
-        c = Coefficients(*(_along(k, y) for k in coefficients(self.prediction, level, self.data_scale)))
+        c = Coefficients(*(along(k, y) for k in coefficients(self.prediction, level, self.data_scale)))
         told = self.noise.conditioning(level).to(y.dtype)
         output = self.net(c.into * y, told, label)
         variance = None
@@ -99,8 +99,8 @@ def errors(
 
     x0 and n (n, ...), sigma (n,) float64.
     """
-    c = Coefficients(*(_along(k, x0) for k in coefficients(prediction, sigma, data_scale)))
-    y = x0 + _along(sigma, x0) * n
+    c = Coefficients(*(along(k, x0) for k in coefficients(prediction, sigma, data_scale)))
+    y = x0 + along(sigma, x0) * n
     output = net(c.into * y, noise.conditioning(sigma).to(x0.dtype), label)
     # (x0 - c_skip y) / c_out loses digits where c_out is small; noise predictions know their target.
     target = {"epsilon": n, "noise_level": -n}.get(prediction)
@@ -110,6 +110,6 @@ def errors(
     return (mean - target).square().flatten(1).mean(1), output
 
 
-def _along(values: Tensor, x: Tensor) -> Tensor:
+def along(values: Tensor, x: Tensor) -> Tensor:
     """Numbers (n,) or () that multiply records (n, ...)."""
     return values.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

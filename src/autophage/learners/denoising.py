@@ -27,7 +27,7 @@ from autophage.networks.kinds import network_from
 from autophage.parts import Model, Sampling
 from autophage.samples import Samples
 from autophage.training import shelf
-from autophage.training.devices import Device, world
+from autophage.training.devices import OUT_OF_MEMORY, Device, world
 from autophage.training.trainer import train
 
 GROUP = 64
@@ -96,12 +96,12 @@ class DenoisingModel(NetworkModel):
         at, now = rows.start + sum(map(len, parts)), shelf.Now()
         size = AT_ONCE.get(self.device.name.partition(":")[0], GROUP)
         name = world().here(self.device.name)
-        self.net.to(name)
+        self.net.to(name).to(memory_format=self.device.memory_format)  # type: ignore[call-overload]
         try:
             while at < rows.stop:
                 try:
                     parts.append(self._made(at, min(size, rows.stop - at), label, key, name))
-                except (torch.OutOfMemoryError, MemoryError) as error:
+                except OUT_OF_MEMORY as error:
                     if size <= GROUP:
                         said = f"not even {GROUP} records fit into memory; take a smaller network"
                         raise RunError(said) from error
@@ -113,7 +113,7 @@ class DenoisingModel(NetworkModel):
                     parts = [np.concatenate(parts)]
                     shelf.put(key / "drawn", {"x": parts[0]})
         finally:
-            self.net.to("cpu")
+            self.net.to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if alone:
             shelf.forget(key / "drawn")
         empty = np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)

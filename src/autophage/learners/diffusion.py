@@ -21,7 +21,7 @@ from autophage.data.arguments import whole_number
 from autophage.diffusion import learned_variance, noise
 from autophage.diffusion.denoiser import Denoiser
 from autophage.diffusion.guidance import Guided
-from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, errors
+from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, along, errors
 from autophage.diffusion.samplers import SAMPLERS, make_sampler
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
@@ -141,9 +141,9 @@ class _Objective:
         p = self.process
         each, output = errors(net, p.noise, p.prediction, x, sigma, n, label, p.data_scale)
         if p.learned_variance and isinstance(p.noise, noise.Discrete):
-            y = x + sigma.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1)) * n
+            level = along(sigma, x)
+            y = x + level * n
             mean, fraction = output.float().chunk(2, dim=1)
-            level = sigma.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
             denoised = (y - level * mean.detach()).clamp(-1, 1)
             term = learned_variance.bound(p.noise, x, y, denoised, (fraction + 1) / 2, sigma, self.bin_width)
             each = each + learned_variance.WEIGHT * p.noise.timesteps * term

@@ -23,6 +23,7 @@ from autophage.diffusion.coupling import COUPLINGS, equalised
 from autophage.diffusion.denoiser import Denoiser
 from autophage.diffusion.guidance import Guided
 from autophage.diffusion.ode import METHODS, integrate
+from autophage.diffusion.preconditioning import along
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
 from autophage.learners.record_spaces import RecordSpace
@@ -73,7 +74,7 @@ class FlowMatchingModel(DenoisingModel):
 
         def denoise(y: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
             t = 1 / (1 + torch.as_tensor(sigma, dtype=torch.float64, device=y.device))
-            share = _along(t, y)
+            share = along(t, y)
             x = share * y
             return x + (1 - share) * self.velocity(x, t, label).to(y.dtype)
 
@@ -128,7 +129,7 @@ class _Objective:
     def loss(self, net: nn.Module, *batch: Tensor | None) -> Tensor:
         x, n, t, label, weight = batch
         assert x is not None and n is not None and t is not None
-        output = net(torch.lerp(n, x, _along(t, x)), (LONGEST * t).to(x.dtype), label)
+        output = net(torch.lerp(n, x, along(t, x)), (LONGEST * t).to(x.dtype), label)
         each = (output - (x - n)).square().flatten(1).mean(1)
         return each if weight is None else weight * each
 
@@ -180,8 +181,3 @@ class FlowMatching(DenoisingLearner):
             raise SpecError(
                 "sampling.steps is for methods of fixed steps; dopri5 chooses its own, so leave it out or take another sampler"
             )
-
-
-def _along(values: Tensor, x: Tensor) -> Tensor:
-    """Numbers (n,) or () that multiply records (n, ...)."""
-    return values.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from autophage.data.arguments import not_negative, positive, vector, whole_number
+from autophage.diffusion.noise import cosine
 from autophage.errors import SpecError
 
 SCHEDULES = {
@@ -48,8 +49,6 @@ USUAL: dict[str, Any] = {
     "timestep_spacing": "trailing",
 }
 ENDS = {"beta_start": 1e-4, "beta_end": 0.02}
-LARGEST = 0.999
-"""The largest beta of the cosine schedule."""
 OF_CHAINS = (
     "DDPMScheduler",
     "DDPMParallelScheduler",
@@ -118,7 +117,7 @@ def betas(process: Mapping[str, Any]) -> np.ndarray:
     if schedule == "betas":
         return np.array(facts["betas"])
     if schedule == "cosine":
-        return _cosine(T)
+        return np.array(cosine(T).betas)
     power = 1.0 if schedule == "linear" else 0.5
     return np.linspace(facts["beta_start"] ** power, facts["beta_end"] ** power, T) ** (1 / power)
 
@@ -134,14 +133,9 @@ def schedule_of(betas: Any) -> dict[str, Any]:
     ends = {"beta_start": float(given[0]), "beta_end": float(given[-1])}
     if np.allclose(given, np.linspace(given[0], given[-1], T), rtol=1e-10, atol=0):
         return {"timesteps": T, "schedule": "linear", **ends}
-    if np.allclose(given, _cosine(T), rtol=1e-10, atol=0):
+    if np.allclose(given, cosine(T).betas, rtol=1e-10, atol=0):
         return {"timesteps": T, "schedule": "cosine"}
     return {"timesteps": T, "schedule": "betas", "betas": given.tolist()}
-
-
-def _cosine(T: int) -> np.ndarray:
-    kept = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
-    return np.minimum(1 - kept[1:] / kept[:-1], LARGEST)
 
 
 def to_scheduler(process: Mapping[str, Any]) -> dict[str, Any]:

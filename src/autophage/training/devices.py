@@ -17,6 +17,9 @@ from autophage.errors import AutophageError, MissingExtra, RunError
 
 T = TypeVar("T")
 
+OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+"""What an accelerator, and what a processor, raises when memory runs out."""
+
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -71,6 +74,17 @@ class Device:
     def compiled(self, net: nn.Module) -> Any:
         """The network, compiled where that was asked for."""
         return torch.compile(net) if self.compile else net
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order: what comes out does not depend on how many cores there are. A small network only waits for more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class World:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autophage.errors import RunError
 from autophage.keys import Key
 
 SECONDS = 60.0
@@ -65,10 +66,11 @@ def get(key: Key) -> dict[str, np.ndarray] | None:
     place = _path(key)
     if place is None or not place.is_file():
         return None
+    from autophage.runs.folder import unnpz
+
     try:
-        with np.load(place, allow_pickle=False) as stored:
-            return {name.replace("|", "/"): stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError):
+        return unnpz(place)
+    except RunError:
         return None  # work is done again rather than trusted
 
 

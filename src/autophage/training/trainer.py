@@ -21,7 +21,7 @@ from autophage.errors import FitFailed, RunError
 from autophage.keys import Key
 from autophage.training import shelf
 from autophage.training.averaging import Averaging, average
-from autophage.training.devices import Device, world
+from autophage.training.devices import OUT_OF_MEMORY, Device, world
 
 LOOK_EVERY = 25
 """Steps between two looks at the loss; a look waits for the device."""
@@ -103,21 +103,13 @@ def train(
     if objective.size < 1:
         raise FitFailed("there is nothing to learn from: the training set is empty")
     course = replace(course, batch=min(course.batch, objective.size))
-    return world().call(_trained, net, objective, course, key, last, optimiser, what)
+    return world().call(_trained, what, net, objective, course, key, last, optimiser)
 
 
-def _trained(
-    net: nn.Module,
-    objective: Objective,
-    course: Course,
-    key: Key,
-    last: Mapping[str, Tensor] | None,
-    optimiser: Mapping[str, Tensor] | None,
-    what: str,
-) -> Trained:
+def _trained(what: str, net: nn.Module, objective: Objective, course: Course, *state: Any) -> Trained:
     """In every process: the same training, each with its part of every batch."""
     course = replace(course, device=replace(course.device, name=world().here(course.device.name)))
-    run = _Run(net, objective, course, key, last, optimiser)
+    run = _Run(net, objective, course, *state)
     run.go(what)
     return run.end()
 
@@ -217,7 +209,7 @@ class _Run:
                     loss.backward()
                     total += loss.detach()
                 return world().summed(total, self.weights)
-            except (torch.OutOfMemoryError, MemoryError) as error:
+            except OUT_OF_MEMORY as error:
                 if self.micro <= 1:
                     raise RunError("not even one record fits into memory; take a smaller network") from error
                 # The same draws again in smaller parts: the same gradient up to rounding.

@@ -21,10 +21,10 @@ from torch.nn import functional
 from autophage.errors import DataError
 from autophage.metrics.features import Features
 from autophage.metrics.records import FIXED
-from autophage.metrics.spaces.exact import one_thread
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.metrics.spaces.shelf import fetch, keep
 from autophage.samples import Samples
+from autophage.training.devices import one_thread
 
 RECIPE = 1
 """Goes up whenever the network or its training changes: what older versions kept is then passed over."""

@@ -8,22 +8,6 @@ from collections.abc import Iterator
 import torch
 
 
-def device() -> torch.device:
-    """A CUDA device if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order: what comes out does not depend on how many cores there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
     """Without gradients, and without the shortened products (TF32) in which accelerators convolve unless told not to."""

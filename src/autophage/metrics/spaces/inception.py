@@ -19,10 +19,11 @@ from torch import Tensor
 
 from autophage.errors import SpecError
 from autophage.metrics.features import Features
-from autophage.metrics.spaces.exact import device, full_precision
+from autophage.metrics.spaces.exact import full_precision
 from autophage.metrics.spaces.inception_network import InceptionV3
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.samples import Samples
+from autophage.training.devices import world
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 ORIGIN = "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights"
@@ -48,7 +49,7 @@ class Inception(Features):
         # Counts of batches seen are in some copies of the file and not in others; nothing uses them.
         counters = {k: torch.zeros((), dtype=torch.long) for k in net.state_dict() if _is_counter(k)}
         net.load_state_dict({**counters, **weights}, assign=True)
-        self.device = device()
+        self.device = world().device
         self.net = net.float().eval().requires_grad_(False).to(self.device)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

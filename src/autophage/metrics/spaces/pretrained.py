@@ -22,10 +22,11 @@ from torch import Tensor
 
 from autophage.errors import MissingExtra, SpecError
 from autophage.metrics.features import Features
-from autophage.metrics.spaces.exact import device, full_precision
+from autophage.metrics.spaces.exact import full_precision
 from autophage.metrics.spaces.pictures import PictureForm, in_parts
 from autophage.metrics.spaces.preparation import Preparation
 from autophage.samples import Samples
+from autophage.training.devices import world
 
 AT_ONCE = 32
 """Pictures that pass through the network together."""
@@ -56,7 +57,7 @@ class Pretrained(Features):
                 f"features: transformers:{path}: no vision model loads from there ({said}); give the name of one on the "
                 "hub, such as facebook/dinov2-base, or a folder with its weights, config.json and preprocessor_config.json"
             ) from error
-        self.device = device()
+        self.device = world().device
         self.model.to(self.device)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
