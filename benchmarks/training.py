@@ -132,5 +132,7 @@ def _sampling(net: nn.Module, space: Pictures, shape: tuple[int, ...]) -> Rate:
     c, h, w = shape
     n, steps = 256, 18
     model = edm(network_from({"kind": "small_unet"}), net, space, HERE)
-    ours, reference = paired((lambda: model.sample(n, key=Key(0)), n), (lambda: sampled_by_hand(net, shape, n, steps), n), rounds=3)
+    ours, reference = paired(
+        (lambda: model.sample(n, key=Key(0)), n), (lambda: sampled_by_hand(net, shape, n, steps), n), rounds=3
+    )
     return Rate(f"sampling, {h} x {w} x {c}, Heun 18 steps, 256 at once", 1 / ours, 1 / reference, "report")

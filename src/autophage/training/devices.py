@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -73,7 +74,11 @@ class Device:
 
     def compiled(self, net: nn.Module) -> Any:
         """The network, compiled where that was asked for."""
-        return torch.compile(net) if self.compile else net
+        if not self.compile:
+            return net
+        # Said of diffusers' blocks at the first step, and of no use to anyone who only trains them.
+        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+        return torch.compile(net)
 
 
 @contextlib.contextmanager
