@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from autophage.errors import FitFailed, SpecError
+from autophage.interventions import Curation, Treatment
 from autophage.loop import Loop
-from autophage.parts import Curation, Measurement, Metric, Treatment
+from autophage.parts import Measurement, Metric
 from autophage.samples import Batch
 
 

@@ -58,8 +58,9 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
         )
     if hasattr(learner, "check_sampling"):
         learner.check_sampling(agent.sampling)
-    if getattr(learner, "start", "scratch") == "previous" and not getattr(learner, "warm_starts", False):
-        raise SpecError(f"{where}learner.start is `previous` but learner {kind} always fits from scratch")
+    start = getattr(learner, "start", "scratch")
+    if start != "scratch" and not getattr(learner, "warm_starts", False):
+        raise SpecError(f"{where}learner.start is `{start}` but learner {kind} always fits from scratch")
     if getattr(learner, "needs_labels", False) and "label" not in spec.data.reference().fields:
         raise SpecError(
             f"{where}learner {kind} needs labels and data {registry.kind_of('data', spec.data)} has none"
@@ -78,6 +79,12 @@ def _interventions(spec: Spec, agent: Any, where: str) -> None:
         kind = registry.kind_of("curation", curation)
         if getattr(curation, "weighs", False) and not getattr(agent.learner, "weighted", False):
             raise SpecError(_no_weights(agent, f"{where}curation[{i}]: {kind}"))
+        if getattr(curation, "on", "new") == "training_set" and getattr(agent.learner, "batched", False):
+            raise SpecError(
+                f"{where}curation[{i}]: {kind} chooses among the records of a training set, and learner "
+                f"{registry.kind_of('learner', agent.learner)} works on a thousand replicates at once; take a learner of "
+                "one replicate, such as class_gaussian or diffusion"
+            )
         if hasattr(curation, "check"):
             curation.check(agent.learner, spec.data)
     if agent.treatment is not None and hasattr(agent.treatment, "check"):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autophage.errors import FitFailed
+from autophage.errors import FitFailed, SpecError
+from autophage.interventions import Curation
 from autophage.keys import Key
-from autophage.parts import Curation, Model
+from autophage.parts import Model
 from autophage.samples import Batch
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Proposals:
-    """A `parts.Curating`: what curations may look at, and a count of what they ask for."""
+    """A `interventions.Curating`: what curations may look at, and a count of what they ask for."""
 
     def __init__(
         self,
@@ -30,8 +31,10 @@ class Proposals:
         model: Model,
         real: Any,
         n: int,
-        more: Callable[[int, Key], Any],
+        more: Callable[[int, Key], Any] | None,
         key: Key,
+        first: Callable[[], Model] | None = None,
+        block: int = 0,
     ) -> None:
         self.generation = generation
         self.agent = agent
@@ -44,6 +47,8 @@ class Proposals:
         self.proposals = np.full(self.replicates, float(n))
         self.notes: dict[str, np.ndarray] = {}
         self._more = more
+        self._first = first
+        self.block = block
         self._root = key
         self._draws = 0
 
@@ -54,12 +59,21 @@ class Proposals:
             samples = curation.apply(samples, context=self)
             if not np.min(kept(samples)) > 0:
                 raise FitFailed(f"no sample of generation {self.generation} passed {type(curation).__name__}")
-        self.note("proposals", self.proposals)
-        self.note("kept", kept(samples))
+        if self._more is not None:
+            self.note("proposals", self.proposals)
+            self.note("kept", kept(samples))
         return samples
+
+    def first(self) -> Model:
+        """Generation 0's model of this agent."""
+        if self._first is None:
+            raise SpecError("generation 0's model is not known here")
+        return self._first()
 
     def draw(self, n: int) -> Any:
         """n more records of the model (per replicate), counted as proposals."""
+        if self._more is None:
+            raise SpecError("a curation of training sets chooses among what is there; it cannot draw more")
         self._draws += 1
         self.proposals = self.proposals + n
         return self._more(n, self._root / "draw" / self._draws)

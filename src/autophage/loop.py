@@ -25,8 +25,9 @@ from autophage.checks import check
 from autophage.curating import Proposals
 from autophage.errors import FitFailed
 from autophage.evaluation import Evaluation, legal
+from autophage.interventions import Treating
 from autophage.keys import Key
-from autophage.parts import Measurement, Model, SufficientLearner, Treating
+from autophage.parts import Measurement, Model, SufficientLearner
 from autophage.piles import RealData, Records, Summaries
 from autophage.samples import Batch, Samples
 from autophage.spec import AgentSpec, Spec
@@ -207,11 +208,12 @@ class Loop:
         models, done = dict(state.models), []
         drawn: dict[str, Any] = {}
         for name in self.agents:
-            key, pile = here / name, state.piles[name]
-            data, real_share = pile.training_set(self.plan(name, t), key / "data")
-            models[name] = self._fit(name, data, state, key)
+            key = here / name
+            data, real_share, chosen = self._training_set(name, state, key)
+            models[name], treated = self._fit(name, data, state, key)
             sampler = self._sampler(name, models[name])
-            drawn[name], notes = (None, {}) if last else self._drawn(name, sampler, pile, t, key, keep)
+            drawn[name], notes = (None, {}) if last else self._drawn(name, sampler, state, models, key, keep)
+            notes = {**chosen, **treated, **notes}
             done.append(
                 self._record(name, state, models[name], sampler, data, real_share, drawn[name], notes, key)
             )
@@ -225,7 +227,34 @@ class Loop:
 
     @property
     def _looks_back(self) -> bool:
-        return any("first" in getattr(m, "needs", ()) for m in self.spec.metrics)
+        parts: list[Any] = list(self.spec.metrics)
+        for agent in self.agents.values():
+            parts += [*agent.curation, agent.treatment]
+        based = any(getattr(a.learner, "start", "") == "base" for a in self.agents.values())
+        return based or any("first" in getattr(part, "needs", ()) for part in parts)
+
+    def _training_set(self, name: str, state: State, key: Key) -> tuple[Any, Any, Mapping[str, np.ndarray]]:
+        """What a generation is fitted to: its plan executed, and of that what curations of training sets choose; the share
+        of real records in it, and what the curations noted."""
+        pile = state.piles[name]
+        data, share = pile.training_set(self.plan(name, state.generation), key / "data")
+        choosing = [c for c in self.agents[name].curation if getattr(c, "on", "new") == "training_set"]
+        if not choosing or state.generation == 0:
+            return data, share, {}
+        context = Proposals(
+            self,
+            name,
+            state.generation,
+            state.models[name],
+            pile.real,
+            0,
+            None,
+            key / "choice",
+            lambda: self.first(state, name),
+            state.block.number,
+        )
+        data = context.curated(Samples.join(data) if isinstance(data, list) else data, choosing)
+        return data, data.real_share(), context.notes
 
     def first(self, state: State, name: str) -> Model:
         """Generation 0's model of an agent; fitted again, to the same numbers, where it was not kept."""
@@ -233,10 +262,9 @@ class Loop:
 
     def _refitted(self, name: str, state: State) -> Model:
         """The model of the state's generation once more."""
-        t = state.generation
-        key = self.key(state.block) / "generation" / t / name
-        data, _ = state.piles[name].training_set(self.plan(name, t), key / "data")
-        return self._fit(name, data, state, key)
+        key = self.key(state.block) / "generation" / state.generation / name
+        data, _, _ = self._training_set(name, state, key)
+        return self._fit(name, data, state, key)[0]
 
     def leaps(self) -> bool:
         """Whether generations can pass unseen inside the learner: nothing is measured, curated, shared or
@@ -287,7 +315,9 @@ class Loop:
         for t in range(done):
             models: dict[str, Model] = {}
             for name, agent in self.agents.items():
+                choosing = any(getattr(c, "on", "new") == "training_set" for c in agent.curation)
                 asked = agent.treatment is not None or getattr(agent.learner, "start", "") == "previous"
+                asked = asked or choosing
                 if not asked and name not in absorbed:
                     continue  # no later fit will ask for it
                 model = stored(agent.learner, t, name) if t == done - 1 else None
@@ -306,14 +336,17 @@ class Loop:
         """Generation t's plan; generation 0 has none: it is fitted to real data only."""
         return self._plans[name, t] if t else None
 
-    def _fit(self, name: str, data: Any, state: State, key: Key) -> Model:
+    def _fit(self, name: str, data: Any, state: State, key: Key) -> tuple[Model, Mapping[str, np.ndarray]]:
+        """The generation's model after its treatment, and what the treatment noted."""
         agent, t = self.agents[name], state.generation
         learner, previous = agent.learner.in_generation(t), state.models.get(name)
         if t == 0 and self.spec.initial_model is not None:
             given = learner.initial(self.spec.initial_model, self.source.dim)
-            return given.spread(state.block.replicates) if self.batched else given
+            return (given.spread(state.block.replicates) if self.batched else given), {}
         origin = (self._origin(name), state.block.number) if t == 0 and not self.batched else None
         start = previous if learner.start == "previous" else None
+        if learner.start == "base" and t:
+            start = self.first(state, name)
         if self.paths[name] in ("samples", "statistics"):
             model = learner.estimate(data, start=start)
         elif origin is not None and origin in self.first_models:
@@ -328,10 +361,25 @@ class Loop:
         if frozen is not None and (frozen >= 0).any():
             model = model.frozen(frozen >= 0, state.models[name])
         if agent.treatment is None:
-            return model
+            return model, {}
         plans = [self._plans[name, i] for i in range(1, t + 1)]
-        treating = Treating(t, name, previous, self.real[name], plans, key / "treatment")
-        return agent.treatment.apply(model, context=treating)
+        treating = Treating(
+            t,
+            name,
+            previous,
+            self.real[name],
+            plans,
+            key / "treatment",
+            learner,
+            self.source,
+            agent.sampling,
+            getattr(state.piles[name], "real", None),
+            data,
+            (lambda: self.first(state, name)) if t else None,
+            self.memo,
+            state.block.number,
+        )
+        return agent.treatment.apply(model, context=treating), treating.noted
 
     def _origin(self, name: str) -> str:
         """All that decides generation 0's fit, its block apart."""
@@ -344,10 +392,17 @@ class Loop:
         return model.tuned(sampling) if sampling.chosen() else model
 
     def _drawn(
-        self, name: str, sampler: Model, pile: Any, t: int, key: Key, keep: Keep | None
+        self,
+        name: str,
+        sampler: Model,
+        state: State,
+        models: Mapping[str, Model],
+        key: Key,
+        keep: Keep | None,
     ) -> tuple[Any, Mapping[str, np.ndarray]]:
         """What the newest model gives to those who train on it next: as many records as the largest plan
         asks; and what curation noted on the way."""
+        pile, t = state.piles[name], state.generation
         consumers = [a for a in self.agents if name in dict(self._feeding(a))]
         plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
@@ -355,14 +410,23 @@ class Loop:
             return pile.sampled(sampler, plan, key / "sample"), {}
         if plan.new == 0:
             return None, {}
+        curations = [c for c in self.agents[name].curation if getattr(c, "on", "new") == "new"]
+        for curation in curations:
+            sampler = curation.sampler(sampler) if hasattr(curation, "sampler") else sampler
         samples = self._stamped(name, pile.sampled(sampler, plan, key / "sample"), plan.new, t)
         notes: Mapping[str, np.ndarray] = {}
-        if curations := self.agents[name].curation:
+        if curations:
 
             def more(n: int, stream: Key) -> Any:
                 return self._stamped(name, sampler.sample(n, key=stream), n, t)
 
-            context = Proposals(self, name, t, sampler, pile.real, len(samples), more, key / "curation")
+            def first() -> Model:
+                return self.first(state, name) if t else models[name]
+
+            below = key / "curation"
+            context = Proposals(
+                self, name, t, sampler, pile.real, len(samples), more, below, first, state.block.number
+            )
             samples = context.curated(samples, curations)
             notes = context.notes
         if keep is not None and isinstance(samples, Samples):
@@ -440,9 +504,10 @@ def _fresh(plan: Plan | None) -> int:
 
 
 def _working(agent: AgentSpec) -> AgentSpec:
-    """The agent without curations that change nothing: they must not cost it its path."""
+    """The agent without curations and treatments that change nothing: they must not cost it its path."""
     curation = tuple(c for c in agent.curation if not getattr(c, "idle", False))
-    return agent.model_copy(update={"curation": curation})
+    treatment = None if getattr(agent.treatment, "idle", False) else agent.treatment
+    return agent.model_copy(update={"curation": curation, "treatment": treatment})
 
 
 def _count(data: Any) -> int:

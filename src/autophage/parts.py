@@ -63,6 +63,13 @@ class Model(ABC):
         inverts the covariance on its range (the variances of independent statistics; p for one-hot symbols)."""
         raise NotImplementedError(f"{type(self).__name__} exposes no sufficient statistics")
 
+    def latents(self, x: np.ndarray, *, noise: float = 0.0, key: Key) -> np.ndarray:
+        """Latent codes (n, k) of records x (n, ...), float64, where the learner declares `has_latents`: what the model's
+        encoder makes of them, or the records themselves where a model has none. `noise` in [0, 1) is the share of the
+        variance that is noise when they are encoded (1 - alpha-bar of a chain); models without noise levels pass it over.
+        Classes are not told: the code of a record does not depend on its label."""
+        raise NotImplementedError(f"{type(self).__name__} has no latents")
+
     def absorbed(self) -> np.ndarray | None:
         """(R,) True where the model can never change again (a point mass), or None when that cannot
         happen."""
@@ -156,8 +163,8 @@ class Learner(ABC):
     sampling_keys: ClassVar[frozenset[str]] = frozenset()
     """Which settings of the `sampling` block its models understand."""
 
-    start: Literal["scratch", "previous"] = "scratch"
-    """Where a fit begins: from scratch, or from the previous generation's model."""
+    start: Literal["scratch", "previous", "base"] = "scratch"
+    """Where a fit begins: from scratch, from the previous generation's model, or from generation 0's in every generation."""
 
     @abstractmethod
     def fit(self, data: Any, *, start: Model | None = None, key: Key) -> Model:
@@ -327,103 +334,6 @@ class Source(Protocol):
     def draw(self, n: int, *, key: Key, replicates: int = 1) -> Batch:
         """n new real records for each replicate (unlimited sources)."""
         ...
-
-
-class Curating(Protocol):
-    """What a curation may look at and use: one agent's samples of one generation."""
-
-    generation: int
-    agent: str
-    model: Model
-    """The sampler that the samples came from."""
-    real: Any
-    """Generation 0's real records: `Samples`, or a `Batch` of R replicates (or of one that stands for all)."""
-    source: Source
-    replicates: int
-    key: Key
-    """Names this generation's curation; every curation of a list has its own."""
-    memo: dict[Any, Any]
-    """Kept for the whole run: a trained filter, features of the real records."""
-    proposals: np.ndarray
-    """(R,) records the model was asked for so far, the first ones included. A curation that stopped looking
-    earlier in some replicates may put the true numbers here."""
-
-    def draw(self, n: int) -> Any:
-        """n more records of the model (per replicate), counted as proposals."""
-        ...
-
-    def note(self, name: str, values: Any) -> None:
-        """A number (R,) for metrics to read, such as the acceptance rate."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curation(ABC):
-    """What happens to synthetic samples before they enter a training set: filtered, preferred, corrected,
-    reweighted."""
-
-    __pydantic_config__: ClassVar[dict] = CONFIG
-    citation: ClassVar[tuple[str, ...]] = ()
-    weighs: ClassVar[bool] = False
-    """May hand on weights other than one; refused with a learner that would pass over them."""
-    knows: ClassVar[str] = ""
-    """What it knows of the truth beyond the loop's own samples ("an anchor of real records", "a reward"): a
-    safeguard that injects knowledge is labelled so."""
-
-    @property
-    def idle(self) -> bool:
-        """Changes nothing with its settings: the loop then runs as if it were not there, with the same numbers."""
-        return False
-
-    def check(self, learner: Learner, source: Source) -> None:
-        """Raises `SpecError` where this learner's models or these data cannot be curated so."""
-        return None
-
-    def notes(self, learner: Learner, source: Source) -> list[str]:
-        """Warnings about a run that is curated so, before it starts."""
-        return []
-
-    @abstractmethod
-    def apply(self, samples: Any, *, context: Curating) -> Any:
-        """The samples to train on, out of new ones: `Samples`, or a `Batch`; fewer, others, or weighted.
-        Raises `FitFailed` when too few are left."""
-
-
-@dataclass(frozen=True)
-class Treating:
-    """What a treatment may look at: one agent's fit in one generation."""
-
-    generation: int
-    agent: str
-    previous: Model | None
-    """Generation t - 1's model; None in generation 0."""
-    real_size: int
-    """Real records of generation 0."""
-    plans: Sequence[Any]
-    """The workflow's plans of generations 1 to t (`autophage.workflows.Plan`); the last is the one just
-    executed."""
-    key: Key
-
-
-@dataclass(frozen=True, kw_only=True)
-class Treatment(ABC):
-    """What happens to a model between fit and sample: merged with the last one, extrapolated, guided."""
-
-    __pydantic_config__: ClassVar[dict] = CONFIG
-    citation: ClassVar[tuple[str, ...]] = ()
-
-    def check(self, learner: Learner, workflow: Any) -> None:
-        """Raises `SpecError` where this learner's models or this workflow cannot be treated so."""
-        return None
-
-    def notes(self, real_size: int, plans: Sequence[Any]) -> list[str]:
-        """Warnings about a run of these plans (of generations 1 on), before it starts. Raises `SpecError` where they
-        cannot be followed."""
-        return []
-
-    @abstractmethod
-    def apply(self, model: Model, *, context: Treating) -> Model:
-        """The model that is sampled, measured and handed on in the fitted one's place."""
 
 
 @dataclass(frozen=True)

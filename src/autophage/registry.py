@@ -203,6 +203,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.curation_cost:CertifiedContraction",
             "the contraction that a filter's certificate shows",
         ),
+        "noted": (
+            "autophage.metrics.curation_cost:Noted",
+            "everything that safeguards noted, their costs among it",
+        ),
         "held_out_log_likelihood": (
             "autophage.metrics.likelihood:HeldOutLogLikelihood",
             "mean log density of held-out real records (nats)",

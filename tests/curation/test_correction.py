@@ -17,7 +17,7 @@ INF = float("inf")
 
 
 class Context:
-    """What `Correction` reads of a `parts.Curating`: samples at 10, a true law at 0, real records at -20 - their place."""
+    """What `Correction` reads of a `interventions.Curating`: samples at 10, a true law at 0, real records at -20 - their place."""
 
     def __init__(self, replicates=3, deep=False, real=None):
         self.key, self.memo, self.notes = Key(4), {}, {}

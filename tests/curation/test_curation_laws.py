@@ -10,8 +10,8 @@ import pytest
 
 from autophage import laws, registry
 from autophage.errors import SpecError
+from autophage.interventions import Curation
 from autophage.keys import Key
-from autophage.parts import Curation
 from autophage.samples import Batch
 from autophage.spec import part
 

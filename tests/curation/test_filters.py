@@ -40,7 +40,7 @@ HERE = KnownAnchor(mean=0.0)
 
 
 class Bench:
-    """A `parts.Curating` of one model."""
+    """A `interventions.Curating` of one model."""
 
     def __init__(self, model, n=50, real=None, key=KEY):
         self.generation, self.agent, self.model, self.real = 2, "main", model, real

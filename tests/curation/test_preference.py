@@ -20,7 +20,7 @@ INF = float("inf")
 
 
 class Fixed:
-    """A `parts.Curating` whose model draws symbols of a law, or the records it is given."""
+    """A `interventions.Curating` whose model draws symbols of a law, or the records it is given."""
 
     def __init__(self, replicates=1, p=(0.5, 0.3, 0.2), deep=False):
         self.generation, self.agent, self.key, self.memo = 2, "main", Key(5) / "curation", {}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autophage.errors import SpecError
+from autophage.interventions import Treating
 from autophage.keys import Key
 from autophage.learners.bernoulli import BernoulliModel
 from autophage.learners.categorical import CategoricalModel
@@ -13,7 +14,6 @@ from autophage.learners.exponential import ExponentialModel
 from autophage.learners.gaussian import GaussianModel
 from autophage.learners.poisson import PoissonModel
 from autophage.loop import Loop
-from autophage.parts import Treating
 from autophage.schedules import Constant, Power, Scaling, Values
 from autophage.spec import Spec
 from autophage.theory.provenance import optimal_gains

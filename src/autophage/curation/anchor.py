@@ -16,7 +16,8 @@ import numpy as np
 
 from autophage.data.arguments import frozen, vector
 from autophage.errors import SpecError
-from autophage.parts import CONFIG, Curating, Learner, Model, Source
+from autophage.interventions import Curating
+from autophage.parts import CONFIG, Learner, Model, Source
 
 AT_ONCE = 1 << 22
 """Statistics that are computed together: one-hot vectors of many replicates are large."""

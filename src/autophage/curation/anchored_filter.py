@@ -29,7 +29,8 @@ from autophage.curation.certificate import Certificate, certify, check_region
 from autophage.curation.family import Law, law_of
 from autophage.curation.keeping import dropped, effective_size, filled, weighed
 from autophage.errors import SpecError
-from autophage.parts import Curating, Curation, Learner, Source
+from autophage.interventions import Curating, Curation
+from autophage.parts import Learner, Source
 
 HAN2025 = (
     "Z. Han, Y. Liang, R. Wang, Y. Luo, Y. Huang, X. Song, D. Wei (2025), Preventing Model Collapse via "

@@ -13,7 +13,8 @@ import numpy as np
 
 from autophage import registry
 from autophage.errors import FitFailed, SpecError
-from autophage.parts import Curating, Curation, Learner, Source
+from autophage.interventions import Curating, Curation
+from autophage.parts import Learner, Source
 from autophage.samples import REAL, Batch, Samples, reckonable
 from autophage.theory.corrected import replaced_share
 

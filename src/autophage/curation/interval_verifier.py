@@ -11,7 +11,8 @@ from autophage.curation.anchor import records
 from autophage.curation.keeping import dropped, filled, refuse_dropping
 from autophage.data.arguments import frozen, positive, vector
 from autophage.errors import SpecError
-from autophage.parts import Curating, Curation, Learner, Source
+from autophage.interventions import Curating, Curation
+from autophage.parts import Learner, Source
 
 
 @dataclass(frozen=True, kw_only=True)

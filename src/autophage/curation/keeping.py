@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from autophage.errors import FilterStarved, SpecError, UnusableWeights
-from autophage.parts import Curating, Learner
+from autophage.interventions import Curating
+from autophage.parts import Learner
 from autophage.samples import Batch, Samples
 
 MOST = 50

@@ -13,7 +13,7 @@ from autophage.curation.anchored_filter import AcceptingFilter
 from autophage.curation.certificate import by_quadrature
 from autophage.curation.family import Law
 from autophage.data.arguments import positive
-from autophage.parts import Curating
+from autophage.interventions import Curating
 
 
 @dataclass(frozen=True, kw_only=True)

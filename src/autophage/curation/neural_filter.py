@@ -15,8 +15,9 @@ from autophage.curation.certificate import by_quadrature
 from autophage.curation.family import Law, law_of
 from autophage.data.arguments import positive, whole_number
 from autophage.errors import SpecError
+from autophage.interventions import Curating
 from autophage.keys import Key
-from autophage.parts import Curating, Learner, Source
+from autophage.parts import Learner, Source
 from autophage.theory.filter_pulls import attainable, largest_pull
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import numpy as np
 from autophage.curation.rewards import Reward, Score, reward_of, written
 from autophage.data.arguments import positive, whole_number
 from autophage.errors import FilterStarved, FitFailed, SpecError
+from autophage.interventions import Curating, Curation
 from autophage.keys import Key
-from autophage.parts import Curating, Curation, Learner, Source
+from autophage.parts import Learner, Source
 from autophage.samples import Batch, Samples
 from autophage.theory.arguments import unit_interval
 

@@ -14,7 +14,8 @@ from autophage.curation.family import Law
 from autophage.curation.keeping import effective_size, weighed
 from autophage.data.arguments import array, frozen
 from autophage.errors import SpecError
-from autophage.parts import Curating, Learner, Source
+from autophage.interventions import Curating
+from autophage.parts import Learner, Source
 from autophage.theory.contraction import lyapunov
 
 

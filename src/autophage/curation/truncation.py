@@ -13,7 +13,8 @@ from autophage.curation.anchored_filter import AnchoredFilter
 from autophage.curation.family import Law, Normal
 from autophage.curation.keeping import MOST, dropped, picked, refuse_after_another, refuse_dropping
 from autophage.errors import FilterStarved, SpecError
-from autophage.parts import Curating, Learner, Source
+from autophage.interventions import Curating
+from autophage.parts import Learner, Source
 from autophage.theory.filter_pulls import largest_pull
 
 

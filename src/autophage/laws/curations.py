@@ -17,7 +17,7 @@ AGENT = "main"
 
 
 class _Bench:
-    """A `parts.Curating`: one generation of a model fitted to real records."""
+    """A `interventions.Curating`: one generation of a model fitted to real records."""
 
     def __init__(self, model: Any, real: Any, source: Any, n: int, key: Key, memo: dict[Any, Any]) -> None:
         self.generation, self.agent = GENERATION, AGENT

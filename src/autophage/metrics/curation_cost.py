@@ -76,3 +76,12 @@ class CertifiedContraction(_Noted):
 
     row: ClassVar[str] = "certified_contraction"
     direction: ClassVar[Literal["lower", "higher", "none"]] = "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Metric):
+    """Everything that safeguards noted in a generation, by the names they gave it; costs are those of
+    `autophage.parts.COSTS`. Where a generation has none, there is no row."""
+
+    def measure(self, view: View) -> list[Measurement]:
+        return [Measurement(name, values) for name, values in view.curation.items()]

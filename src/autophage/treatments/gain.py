@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from autophage.errors import SpecError
-from autophage.parts import Learner, Model, Treating, Treatment
+from autophage.interventions import Treating, Treatment
+from autophage.parts import Learner, Model
 from autophage.schedules import Constant, Power, Schedule, Values, at, share_at
 from autophage.theory.provenance import optimal_gains
 from autophage.workflows import Fresh, Plan
