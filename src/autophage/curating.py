@@ -6,7 +6,7 @@ Every record the model is asked for counts as a proposal, so that safeguards can
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,25 @@ from autophage.errors import FitFailed, SpecError
 from autophage.interventions import Curation
 from autophage.keys import Key
 from autophage.parts import Model
-from autophage.samples import Batch
+from autophage.samples import Batch, Samples
 
 if TYPE_CHECKING:
     from autophage.loop import Loop
+
+
+WATCHED = 2_000
+"""Records among which `Proposals.judged` looks for examples."""
+SHOWN = 24
+"""Examples of each kind."""
+
+
+class Judged(NamedTuple):
+    """Examples of what a curation kept and dropped."""
+
+    kept: np.ndarray
+    """(n, ...) records."""
+    dropped: np.ndarray
+    """(m, ...) records."""
 
 
 class Proposals:
@@ -51,9 +66,12 @@ class Proposals:
         self.block = block
         self._root = key
         self._draws = 0
+        self.seen: list[Any] = []
+        """All that was looked at: the samples that were given, and those that were drawn."""
 
     def curated(self, samples: Any, curations: Sequence[Curation]) -> Any:
         """The samples after every curation, in their order. Raises `FitFailed` when none is left."""
+        self.seen.append(samples)
         for i, curation in enumerate(curations):
             self.key = self._root / i
             samples = curation.apply(samples, context=self)
@@ -76,7 +94,25 @@ class Proposals:
             raise SpecError("a curation of training sets chooses among what is there; it cannot draw more")
         self._draws += 1
         self.proposals = self.proposals + n
-        return self._more(n, self._root / "draw" / self._draws)
+        drawn = self._more(n, self._root / "draw" / self._draws)
+        self.seen.append(drawn)
+        return drawn
+
+    def judged(self, kept: Any) -> Judged | None:
+        """A few of the records that were looked at: those that `kept` holds, and those that it does not; None at theory
+        scale."""
+        if not isinstance(kept, Samples) or not all(isinstance(s, Samples) for s in self.seen):
+            return None
+        seen = Samples.join(self.seen)
+        seen = seen[np.arange(min(len(seen), WATCHED))]
+        x = np.asarray(seen.x)
+        weight = dict(zip(_names(kept.x), np.asarray(kept.weight).tolist(), strict=True))
+        found = np.array([weight.get(name, 0.0) for name in _names(x)])
+        best, worst = np.argsort(-found, kind="stable"), np.argsort(found, kind="stable")
+        taken = best[found[best] > 0][:SHOWN]
+        # Where records are weighed and none is dropped, the lightest stand for those.
+        left = worst[(found[worst] == 0) | (found[worst] < 0.5 * found.max())][:SHOWN]
+        return Judged(x[taken], x[left]) if len(taken) and len(left) else None
 
     def note(self, name: str, values: Any) -> None:
         """A number (R,) for metrics to read."""
@@ -88,3 +124,8 @@ def kept(samples: Any) -> np.ndarray | int:
     if isinstance(samples, Batch) and samples.weight is not None:
         return np.count_nonzero(samples.weight, axis=1)
     return len(samples)
+
+
+def _names(x: np.ndarray) -> list[bytes]:
+    """What tells records (n, ...) apart: their bytes."""
+    return [row.tobytes() for row in np.ascontiguousarray(np.asarray(x).reshape(len(x), -1))]

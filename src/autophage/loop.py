@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from autophage.checks import check
-from autophage.curating import Proposals
+from autophage.curating import Judged, Proposals
 from autophage.errors import FitFailed
 from autophage.evaluation import Evaluation, legal
 from autophage.interventions import Treating
@@ -74,6 +74,8 @@ class Generation:
     kept: Any
     """The curated samples (records), or None where only their statistics exist."""
     measurements: list[Measurement]
+    judged: Judged | None = None
+    """Examples of what curation kept and dropped (records)."""
 
 
 Keep = Callable[[Samples, int, str], Samples]
@@ -212,11 +214,14 @@ class Loop:
             data, real_share, chosen = self._training_set(name, state, key)
             models[name], treated = self._fit(name, data, state, key)
             sampler = self._sampler(name, models[name])
-            drawn[name], notes = (None, {}) if last else self._drawn(name, sampler, state, models, key, keep)
-            notes = {**chosen, **treated, **notes}
-            done.append(
-                self._record(name, state, models[name], sampler, data, real_share, drawn[name], notes, key)
+            drawn[name], notes, judged = (
+                (None, {}, None) if last else self._drawn(name, sampler, state, models, key, keep)
             )
+            notes = {**chosen.notes, **treated, **notes} if chosen else {**treated, **notes}
+            record = self._record(
+                name, state, models[name], sampler, data, real_share, drawn[name], notes, key
+            )
+            done.append(replace(record, judged=judged or (chosen.judged(data) if chosen else None)))
         first = state.first if t or not self._looks_back else dict(models)
         if last:
             return replace(
@@ -233,14 +238,14 @@ class Loop:
         based = any(getattr(a.learner, "start", "") == "base" for a in self.agents.values())
         return based or any("first" in getattr(part, "needs", ()) for part in parts)
 
-    def _training_set(self, name: str, state: State, key: Key) -> tuple[Any, Any, Mapping[str, np.ndarray]]:
+    def _training_set(self, name: str, state: State, key: Key) -> tuple[Any, Any, Proposals | None]:
         """What a generation is fitted to: its plan executed, and of that what curations of training sets choose; the share
-        of real records in it, and what the curations noted."""
+        of real records in it, and the curations' context."""
         pile = state.piles[name]
         data, share = pile.training_set(self.plan(name, state.generation), key / "data")
         choosing = [c for c in self.agents[name].curation if getattr(c, "on", "new") == "training_set"]
         if not choosing or state.generation == 0:
-            return data, share, {}
+            return data, share, None
         context = Proposals(
             self,
             name,
@@ -254,7 +259,7 @@ class Loop:
             state.block.number,
         )
         data = context.curated(Samples.join(data) if isinstance(data, list) else data, choosing)
-        return data, data.real_share(), context.notes
+        return data, data.real_share(), context
 
     def first(self, state: State, name: str) -> Model:
         """Generation 0's model of an agent; fitted again, to the same numbers, where it was not kept."""
@@ -384,7 +389,9 @@ class Loop:
     def _origin(self, name: str) -> str:
         """All that decides generation 0's fit, its block apart."""
         body = self.spec.to_dict()
-        parts = (body["data"], body["agents"][name]["learner"], body["seed"], body["bootstrap"])
+        later = getattr(self.agents[name].learner, "later", ())
+        learner = {k: v for k, v in body["agents"][name]["learner"].items() if k not in later}
+        parts = (body["data"], learner, body["seed"], body["bootstrap"])
         return json.dumps([*parts, self.real[name], name], sort_keys=True, default=str)
 
     def _sampler(self, name: str, model: Model) -> Model:
@@ -399,22 +406,23 @@ class Loop:
         models: Mapping[str, Model],
         key: Key,
         keep: Keep | None,
-    ) -> tuple[Any, Mapping[str, np.ndarray]]:
+    ) -> tuple[Any, Mapping[str, np.ndarray], Judged | None]:
         """What the newest model gives to those who train on it next: as many records as the largest plan
-        asks; and what curation noted on the way."""
+        asks; what curation noted on the way, and examples of what it judged."""
         pile, t = state.piles[name], state.generation
         consumers = [a for a in self.agents if name in dict(self._feeding(a))]
         plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
         if isinstance(pile, Summaries):
-            return pile.sampled(sampler, plan, key / "sample"), {}
+            return pile.sampled(sampler, plan, key / "sample"), {}, None
         if plan.new == 0:
-            return None, {}
+            return None, {}, None
         curations = [c for c in self.agents[name].curation if getattr(c, "on", "new") == "new"]
         for curation in curations:
             sampler = curation.sampler(sampler) if hasattr(curation, "sampler") else sampler
         samples = self._stamped(name, pile.sampled(sampler, plan, key / "sample"), plan.new, t)
         notes: Mapping[str, np.ndarray] = {}
+        judged: Judged | None = None
         if curations:
 
             def more(n: int, stream: Key) -> Any:
@@ -428,10 +436,10 @@ class Loop:
                 self, name, t, sampler, pile.real, len(samples), more, below, first, state.block.number
             )
             samples = context.curated(samples, curations)
-            notes = context.notes
+            notes, judged = context.notes, context.judged(samples)
         if keep is not None and isinstance(samples, Samples):
             samples = keep(samples, t, name)
-        return samples, notes
+        return samples, notes, judged
 
     def _stamped(self, name: str, samples: Any, n: int, t: int) -> Any:
         """Samples of a model as records of the loop: enough of them, finite, legal, and with their origin."""

@@ -97,7 +97,12 @@ class Sampling:
     """p^(1/temperature), normalised; above zero."""
     guidance: float | None = None
     """Classifier-free guidance weight w: the prediction is (1 + w) times the conditional one less w times the
-    unconditional one; 0 is none. As a bias: bias = 1 / (1 + w)."""
+    unconditional one; 0 is none. As a bias: bias = 1 / (1 + w). Where 1 means unguided, the scale is 1 + w."""
+    guidance_decay: float | None = None
+    """The weight falls to exp(-guidance_decay u) of itself, u from 0 to 1 on the way from noise to records; 0 is none."""
+    guidance_interval: tuple[float, float] | None = None
+    """Guide at noise levels sigma above the first and up to the second of these numbers only, in units of what the network
+    sees: pictures from -1 to 1, vectors of deviation one. The second may be .inf."""
     sampler: str | None = None
     """How noise becomes records, such as ddim or heun."""
     steps: int | None = None
@@ -130,12 +135,36 @@ class Sampling:
                 "sampling has both bias and guidance, which say the same of a guided model (bias = 1 / (1 + guidance)); "
                 "give one"
             )
+        self._check_schedule()
         if self.steps is not None and (isinstance(self.steps, bool) or not self.steps >= 1):
             raise SpecError(f"sampling.steps is {self.steps}; it must be a whole number of at least 1")
         if self.eta is not None and not 0 <= self.eta <= 1:
             raise SpecError(f"sampling.eta is {self.eta}; it must lie in [0, 1]")
         if self.churn is not None and not 0 <= self.churn < float("inf"):
             raise SpecError(f"sampling.churn is {self.churn}; it must be zero or above, and finite")
+
+    def _check_schedule(self) -> None:
+        """Refuses a schedule of guidance that is none, or that has nothing to change."""
+        for key in ("guidance_decay", "guidance_interval"):
+            if getattr(self, key) is not None and self.guidance is None and self.bias is None:
+                raise SpecError(
+                    f"sampling.{key} changes a guidance that is not there; set sampling.guidance as well"
+                )
+        decay = self.guidance_decay
+        if decay is not None and (isinstance(decay, bool) or not 0 <= decay < float("inf")):
+            raise SpecError(
+                f"sampling.guidance_decay is {decay}; it must be zero (none) or above, and finite"
+            )
+        if self.guidance_interval is None:
+            return
+        ends = self.guidance_interval
+        right = isinstance(ends, tuple | list) and len(ends) == 2
+        right = right and all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+        if not (right and 0 <= ends[0] < ends[1]):
+            raise SpecError(
+                f"sampling.guidance_interval is {ends}; it must be two noise levels [low, high] with 0 <= low < high"
+            )
+        object.__setattr__(self, "guidance_interval", tuple(ends))
 
     def chosen(self) -> dict[str, Any]:
         """The settings that were given."""
@@ -188,6 +217,16 @@ class Learner(ABC):
         """Raises `SpecError` where its models cannot be sampled with these settings, all of which are in
         `sampling_keys`."""
         return None
+
+    def evaluations(self, sampling: Sampling) -> float:
+        """How often its models evaluate their network to make one record: the unit in which training and sampling can be
+        compared (a record that is learned from counts three times)."""
+        return 1.0
+
+    @property
+    def later(self) -> frozenset[str]:
+        """Its keys that generation 0's fit does not depend on."""
+        return frozenset({"start"})
 
     def in_generation(self, generation: int) -> Learner:
         """This learner as one generation uses it: itself, unless a setting follows a schedule."""

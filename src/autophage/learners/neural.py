@@ -87,6 +87,10 @@ class NeuralLearner(Learner):
         if self.device == "cuda" and not torch.cuda.is_available():
             raise SpecError("learner.device is `cuda` but torch sees no CUDA device; write `auto` or `cpu`")
 
+    @property
+    def later(self) -> frozenset[str]:
+        return frozenset({"start", "records"} if self.first_records is not None else {"start"})
+
     def bound_to(self, source: Source) -> Self:
         """This learner with the pictures' shape and values, and the classes, of these data."""
         if source.domain != "vectors":

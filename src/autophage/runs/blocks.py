@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autophage.curating import Judged
 from autophage.errors import FitFailed, RunError, SpecError, UserError
 from autophage.keys import Key
 from autophage.loop import Block, Generation, Loop, State
@@ -57,6 +58,8 @@ class Course:
     absorbed: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, dict[int, Drawn]] = field(default_factory=dict)
     """By agent and generation: a few records (or the probabilities) of replicate 0."""
+    judged: dict[str, dict[int, Judged]] = field(default_factory=dict)
+    """By agent and generation: what curation kept and dropped in replicate 0, a few records of each."""
     generations: int = 0
 
 
@@ -100,6 +103,9 @@ def run_block(
             course.rows.add(block, record.number, record.agent, record.measurements)
         for record, drawn in zip(records, shown, strict=False):
             course.pictures.setdefault(record.agent, {})[record.number] = drawn
+        for record in records:
+            if record.judged is not None and block.first == 0:
+                course.judged.setdefault(record.agent, {})[record.number] = record.judged
         course.absorbed = dict(state.absorbed)
         course.generations = state.generation
         if store is not None:
@@ -220,6 +226,8 @@ class _Deep:
             shown = course.pictures.get(record.agent, {}).get(record.number)
             if shown is not None:
                 write(place / "gallery.npz", npz({k: v for k, v in shown._asdict().items() if v is not None}))
+            if record.judged is not None and self.block.first == 0:
+                write(place / "judged.npz", npz(record.judged._asdict()))
         marker = {
             "generation": state.generation - 1,
             "absorbed": {k: v.tolist() for k, v in course.absorbed.items()},
@@ -270,6 +278,9 @@ class _Deep:
                 if shown.is_file():
                     arrays = unnpz(shown)
                     course.pictures.setdefault(agent, {})[done] = Drawn(arrays["x"], arrays.get("label"))
+                shown = self._place(done, agent) / "judged.npz"
+                if shown.is_file():
+                    course.judged.setdefault(agent, {})[done] = Judged(**unnpz(shown))
             course.absorbed = {k: np.array(v) for k, v in marker["absorbed"].items()}
             done += 1
         course.generations = done

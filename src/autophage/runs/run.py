@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from autophage import __version__
+from autophage.curating import Judged
 from autophage.errors import RunError, SpecError
 from autophage.loop import Loop
 from autophage.runs.blocks import Course, Drawn, Observer, run_block, stored
@@ -55,6 +56,8 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     pictures: dict[str, dict[int, Drawn]] = field(default_factory=dict)
     """By agent and generation: a few records of replicate 0, from the same random numbers in every generation."""
+    judged: dict[str, dict[int, Judged]] = field(default_factory=dict)
+    """By agent and generation: a few records that curation kept, and dropped, in replicate 0."""
     seconds: float = 0.0
     folder: Path | None = None
 
@@ -255,6 +258,7 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
     failures: dict[int, dict[str, Any]] = {}
     absorbed: dict[str, np.ndarray] = {}
     pictures: dict[str, dict[int, Drawn]] = {}
+    judged: dict[str, dict[int, Judged]] = {}
     for course in courses:
         block = course.block
         if course.failure is not None:
@@ -264,6 +268,8 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
             whole[block.first : block.first + block.replicates] = where
         if course.pictures:
             pictures = pictures or course.pictures
+        if course.judged:
+            judged = judged or course.judged
     done = all(c.failure is not None or c.generations >= loop.spec.generations for c in courses)
     status = "failed" if len(failures) == loop.spec.replicates else "completed" if done else "interrupted"
     return Run(
@@ -275,6 +281,7 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
         paths=dict(loop.paths),
         warnings=list(loop.warnings),
         pictures=pictures,
+        judged=judged,
         seconds=seconds,
         folder=folder,
     )
