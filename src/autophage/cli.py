@@ -171,6 +171,38 @@ def sweep(
 
 
 @app.command()
+def compare(
+    spec: SpecArgument,
+    safeguards: Annotated[
+        str,
+        typer.Option(
+            help="Names with commas, such as sims,latent_filter,correction, or yaml files of your own; `autophage ls safeguards` "
+            "lists them."
+        ),
+    ],
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="What is made equal: records seen in training, steps (network evaluations), or seconds."
+        ),
+    ] = "records",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the comparison; arms that ended there are not run again. Default: comparisons/<name>-<hash>."
+        ),
+    ] = None,
+    settings: Settings = None,
+    workers: Annotated[int, typer.Option(min=1, help="Arms side by side, one thread each.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run the loop plainly and with each safeguard at equal cost, from the same generation 0; gain against cost."""
+    from autophage.commands import comparing
+
+    raise typer.Exit(comparing.compare(spec, safeguards, budget, out, settings or [], workers, as_json))
+
+
+@app.command()
 def predict(spec: SpecArgument, settings: Settings = None, as_json: AsJson = False) -> None:
     """Theory only: the predicted course of every metric, thresholds, and which theorem says so."""
     from autophage.commands import reading
@@ -253,7 +285,8 @@ def publish(
 @app.command("ls")
 def list_parts(
     slot: Annotated[
-        str | None, typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes.")
+        str | None,
+        typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes, safeguards."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

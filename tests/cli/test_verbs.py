@@ -96,7 +96,7 @@ def test_dry_run_writes_nothing(autophage, spec, here):
     ],
 )
 def test_the_cost_is_what_the_loop_then_does(workflow, trained, sampled, spec):
-    from autophage.commands.running import estimate
+    from autophage.runs.estimate import estimate
     from autophage.loop import Loop
 
     loop = Loop(

@@ -54,18 +54,24 @@ def report(folder: Path, out: Path | None, figures: bool, as_json: bool) -> None
         from autophage.sweeps.sweep import Sweep
 
         page = Sweep.load(folder).report(out)
+    elif (folder / "comparison.json").is_file():
+        from autophage.comparisons.comparison import opened as comparison
+
+        page = comparison(folder).report(out)
     else:
         page = load(folder).report(out, figures=figures)
     print(said({"report": str(page)}) if as_json else page)
 
 
 def list_parts(slot: str | None, as_json: bool) -> None:
+    from autophage.comparisons.safeguards import SAFEGUARDS
     from autophage.recipes import recipes
 
     table = {
         s: {k: registry.describe(s, k) for k in registry.kinds(s)} for s in registry.PARTS if s != "predictor"
     }
     table["recipes"] = {name: recipe.title for name, recipe in recipes().items()}
+    table["safeguards"] = {s.name: s.line() for s in SAFEGUARDS.values()}
     if slot is not None:
         wanted = slot if slot in table else slot.rstrip("s") if slot.rstrip("s") in table else slot
         if wanted not in table:

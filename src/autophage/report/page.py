@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from autophage.report.drift import Drift
     from autophage.report.interpolation import Blend
+    from autophage.report.judgement import Judgement
+    from autophage.report.ledger import Ledger
     from autophage.report.neighbours import Neighbours
 
 REQUIRED = ("generation", "replicate", "agent", "metric", "value")
@@ -124,6 +126,8 @@ class Arm:
     """Generated pictures beside the nearest real ones."""
     drift: Drift | None = None
     """Where the classes of the pictures go."""
+    judged: Judgement | None = None
+    """Pictures that curation kept, and dropped."""
 
     def __post_init__(self) -> None:
         missing = [c for c in REQUIRED if c not in self.metrics.columns]
@@ -157,6 +161,8 @@ class Page:
     """Metric to lower, higher or none: which way is better."""
     blend: Blend | None = None
     """Pictures of the models between two arms."""
+    ledger: Ledger | None = None
+    """Of a comparison: what each arm gained and cost."""
 
     def __post_init__(self) -> None:
         if not self.arms:

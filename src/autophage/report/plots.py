@@ -24,7 +24,10 @@ from autophage.report.montage import gap, montage
 from autophage.report.page import Gallery, Page
 from autophage.report.shell import write_bytes
 
-COLOURS = ("#0b72b2", "#c2510a", "#007f5f", "#9a4c95", "#94700a", "#5a6570")
+COLOURS = (
+    *("#0b72b2", "#c2510a", "#007f5f", "#9a4c95", "#94700a"),
+    *("#5a6570", "#b3123f", "#3d3fa6", "#5c7a00", "#0f7c86"),
+)
 MARKS = ("o", "s", "^", "D", "P", "v")
 INK, GREY = "#1b1f24", "#8a929c"
 STYLE: dict[Any, Any] = {

@@ -14,6 +14,9 @@ from autophage.parts import Prediction
 from autophage.report.courses import Chart, charts, keys, number, spaced, span
 from autophage.report.exhibits import Film, blended, drift_caption, drifts, film, pairs, side_by_side
 from autophage.report.gallery import layout
+from autophage.report.judgement import shown as judgements
+from autophage.report.ledger import cards as ledger_cards
+from autophage.report.ledger import specifications as ledger_specifications
 from autophage.report.page import Page
 from autophage.report.shell import filled, linked, write_bytes
 from autophage.report.vegalite import COLOURS, describe, hover_text, specification
@@ -97,11 +100,17 @@ def _rendered(page: Page, reel: Film | None) -> str:
         "drifts": drifts(page.arms),
         "classed": any(arm.drift is not None and arm.drift.names for arm in page.arms),
         "drift_caption": drift_caption(page.arms),
+        "judged": judgements(page.arms),
+        "ledger": page.ledger,
+        "ledger_cards": [] if page.ledger is None else ledger_cards(page.ledger, len(drawn)),
         "theories": _theories(page),
         "facts": [(label, value) for label, value in page.facts],
         "citations": [linked(text) for text in page.citations],
     }
-    return filled("page.html.j2", context, [specification(chart) for chart in drawn])
+    specified = [specification(chart) for chart in drawn]
+    if page.ledger is not None:
+        specified += ledger_specifications(page.ledger)
+    return filled("page.html.j2", context, specified)
 
 
 def write(page: Page, path: str | Path) -> Path:

@@ -13,8 +13,8 @@ import numpy as np
 from autophage.report.courses import Chart, Curve, Series, number, span
 from autophage.report.labels import labels
 
-COLOURS = 6
-"""The page defines --key-0 .. --key-5; further keys start over with other marks."""
+COLOURS = 10
+"""The page defines --key-0 .. --key-9; further keys start over."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 MOST_POINTS = 26
 """Up to this many generations each one gets a mark."""

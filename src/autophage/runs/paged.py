@@ -11,7 +11,7 @@ import numpy as np
 
 from autophage import __version__, registry
 from autophage.runs.judged import advice, status
-from autophage.runs.pictured import blend, drift, gallery, neighbours
+from autophage.runs.pictured import blend, drift, gallery, judgement, neighbours
 
 if TYPE_CHECKING:
     from autophage.parts import Prediction
@@ -83,6 +83,7 @@ def _arms(name: str, run: Run) -> list[Arm]:
                 gallery=gallery(run, agent),
                 neighbours=neighbours(run, agent),
                 drift=drift(run, agent),
+                judged=judgement(run, agent),
                 profile=run.verdict(agent).to_dict(),
                 advice=None if found is None else found.to_dict(),
             )

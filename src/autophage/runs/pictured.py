@@ -16,12 +16,24 @@ from autophage.runs.folder import Folder
 if TYPE_CHECKING:
     from autophage.report.drift import Drift
     from autophage.report.interpolation import Blend
+    from autophage.report.judgement import Judgement
     from autophage.report.neighbours import Neighbours
     from autophage.report.page import Gallery
     from autophage.runs.run import Run
 
 REAL = 200
 """Held-out real records that a page may show."""
+TELLING = (
+    "acceptance",
+    "threshold",
+    "auc",
+    "mean_confidence",
+    "kept_reward",
+    "replaced",
+    "effective_size",
+    "probe_accuracy",
+)
+"""Noted numbers that say why records were kept or dropped."""
 FITTED = 600
 """Real records that a plane may be fitted to."""
 
@@ -140,6 +152,36 @@ def blend(runs: Mapping[str, Run]) -> Blend | None:
         heads = () if classes is None else tuple(names[:count])
         return Blend(first, second, SHARES, np.array(images), heads)
     return None
+
+
+def judgement(run: Run, agent: str) -> Judgement | None:
+    """Pictures that curation kept and dropped in the last generation that has some; None where records are no pictures."""
+    found = run.judged.get(agent)
+    source = run.spec.data
+    if not found or getattr(source, "kind_of_picture", None) != "image":
+        return None
+    from autophage.report.judgement import Judgement
+    from autophage.report.montage import as_bytes, spread_of
+
+    generation = max(found)
+    kept, dropped = (np.asarray(x).reshape(-1, *_shape(source)) for x in found[generation])
+    bounds = source.value_range or spread_of(kept)
+    kinds = ", then ".join(registry.kind_of("curation", c) for c in run.loop.agents[agent].curation)
+    return Judgement(
+        generation, as_bytes(kept, bounds), as_bytes(dropped, bounds), _why(run, agent, generation, kinds)
+    )
+
+
+def _why(run: Run, agent: str, generation: int, kinds: str) -> str:
+    """What judged, and the numbers that it noted in that generation."""
+    import polars as pl
+
+    rows = run.metrics.filter(
+        (pl.col("agent") == agent) & (pl.col("generation") == generation) & pl.col("metric").is_in(TELLING)
+    )
+    means = rows.group_by("metric", maintain_order=True).agg(pl.col("value").mean())
+    told = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in means.iter_rows()]
+    return f"by {kinds}" + (f": {', '.join(told)}" if told else "")
 
 
 def _images(run: Run, agent: str, drawn: Mapping[int, Drawn]) -> Gallery:
