@@ -82,6 +82,12 @@ SAFEGUARDS: dict[str, Safeguard] = {
     s.name: s
     for s in (
         _known(
+            "real_only",
+            {"workflow": {"kind": "mix", "synthetic_ratio": 0.0}},
+            "",
+            "no remedy but the baseline of one: training goes on with real records alone",
+        ),
+        _known(
             "real_kept",
             {"workflow": {"kind": "mix", "synthetic_ratio": 1.0}},
             "",
