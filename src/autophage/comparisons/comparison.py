@@ -321,10 +321,14 @@ def _kept_budgets(folder: Path) -> dict[str, Matched]:
 
 
 def _pilot(work: _Work, raw: Mapping[str, Any]) -> Cost:
-    """What one retraining costs, generation 0 being there already."""
+    """What one retraining costs, generation 0 being there already. Treatments act on every model, generation 0's too: on
+    G of them in G - 1 retrainings, in a pilot on two in one."""
     metrics = [{"kind": k} for k in MEASURED]
     spec = Spec.of({**raw, "generations": 2, "replicates": 1, "metrics": metrics})
-    return cost_of(run(spec, first_models=work.models(spec), pictures=False))
+    G = raw["generations"]
+    return cost_of(run(spec, first_models=work.models(spec), pictures=False)).less_auxiliary(
+        G / (2 * (G - 1))
+    )
 
 
 def _runs(work: _Work) -> dict[str, Run]:

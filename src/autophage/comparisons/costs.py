@@ -8,7 +8,7 @@ with E network evaluations for a record of the plain sampler (`Learner.evaluatio
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,23 @@ class Cost:
     """Network evaluations, see above."""
     seconds: float = 0.0
     """Wall time of the process."""
+
+    def less_auxiliary(self, share: float) -> Cost:
+        """The same with only this share of the extra networks' training and of the draws for own use.
+
+        >>> pilot = Cost(trained=10, auxiliary_records=4, proposals=2, auxiliary_draws=2, evaluations=54)
+        >>> pilot.less_auxiliary(0.5).evaluations
+        45.0
+        """
+        learned = PASSES * (self.trained + self.auxiliary_records)
+        each = (self.evaluations - learned) / max(self.proposals + self.auxiliary_draws, 1e-9)
+        off = (1 - share) * (PASSES * self.auxiliary_records + each * self.auxiliary_draws)
+        return replace(
+            self,
+            auxiliary_records=share * self.auxiliary_records,
+            auxiliary_draws=share * self.auxiliary_draws,
+            evaluations=self.evaluations - off,
+        )
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)

@@ -188,7 +188,7 @@ SAFEGUARDS: dict[str, Safeguard] = {
         ),
         _known(
             "feature_tilt",
-            {"curation": [{"kind": "feature_tilt", "strength": 0.3}]},
+            {"curation": [{"kind": "feature_tilt", "pull": 0.3}]},
             "an anchor: features of the real records",
             "everything but the mean of the features",
             "Han et al. 2025",
