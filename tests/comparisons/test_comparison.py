@@ -31,7 +31,7 @@ SPEC: dict[str, Any] = {
         "architecture": "linear",
         "first_records": 1000,
         "records": 1000,
-        "batch_size": 100,
+        "batch_size": 50,
     },
     "workflow": {"kind": "replace", "sample_size": 200},
     "metrics": ["frechet", {"kind": "precision_recall", "k": 5}],
