@@ -110,6 +110,8 @@ ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}
 """Metrics that cannot be asked for by their name alone."""
 ENCODED = ("elbo", "encoder_spread", "training")
 """Metrics that read what only deep models have."""
+LATENT = ("orthogonality", "latent_confidence")
+"""Metrics of labelled records in a latent space."""
 PICTURED = ("spectrum",)
 """Metrics that look at pictures."""
 
@@ -129,9 +131,13 @@ def test_metrics_of_models(kind):
         if symbols
         else {"kind": "digits"}
         if kind in PICTURED
+        else {"kind": "labelled_blobs", "size": 200}
+        if kind in LATENT
         else {"kind": "regression" if pairs else "gaussian", "dim": 2},
         "learner": {"kind": "vae", **SMALL["learner"]["vae"]}
         if kind in ENCODED
+        else "class_gaussian"
+        if kind in LATENT
         else "categorical"
         if symbols
         else "regression"

@@ -87,6 +87,8 @@ def _interventions(spec: Spec, agent: Any, where: str) -> None:
             )
         if hasattr(curation, "check"):
             curation.check(agent.learner, spec.data)
+        if hasattr(curation, "check_sampling"):
+            curation.check_sampling(agent.learner, agent.sampling)
     if agent.treatment is not None and hasattr(agent.treatment, "check"):
         agent.treatment.check(agent.learner, agent.workflow)
 

@@ -5,13 +5,13 @@ Every record the model is asked for counts as a proposal, so that safeguards can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from autophage.errors import FitFailed, SpecError
-from autophage.interventions import Curation
+from autophage.interventions import COSTS, Curation
 from autophage.keys import Key
 from autophage.parts import Model
 from autophage.samples import Batch, Samples
@@ -115,8 +115,22 @@ class Proposals:
         return Judged(x[taken], x[left]) if len(taken) and len(left) else None
 
     def note(self, name: str, values: Any) -> None:
-        """A number (R,) for metrics to read."""
-        self.notes[name] = np.broadcast_to(np.asarray(values, dtype=np.float64), (self.replicates,)).copy()
+        """A number (R,) for metrics to read; the costs of several curations add up."""
+        new = np.broadcast_to(np.asarray(values, dtype=np.float64), (self.replicates,)).copy()
+        self.notes = together(self.notes, {name: new}) if name != "proposals" else {**self.notes, name: new}
+
+
+def together(*notes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What several safeguards noted in one generation: costs add up, of anything else the last word counts.
+
+    >>> together({"labels": np.array([2.0]), "auc": np.array([0.5])}, {"labels": np.array([3.0]), "auc": np.array([0.9])})
+    {'labels': array([5.]), 'auc': array([0.9])}
+    """
+    found: dict[str, np.ndarray] = {}
+    for one in notes:
+        for name, value in one.items():
+            found[name] = found[name] + value if name in COSTS and name in found else value
+    return found
 
 
 def kept(samples: Any) -> np.ndarray | int:

@@ -78,6 +78,10 @@ class Curation(ABC):
         """Raises `SpecError` where this learner's models or these data cannot be curated so."""
         return None
 
+    def check_sampling(self, learner: Learner, sampling: Sampling) -> None:
+        """Raises `SpecError` where this learner's models cannot be curated when they are sampled so."""
+        return None
+
     def sampler(self, model: Model) -> Model:
         """The model as it is sampled for this curation: itself, unless samples must carry something to be judged by."""
         return model

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from autophage.checks import check
-from autophage.curating import Judged, Proposals
+from autophage.curating import Judged, Proposals, together
 from autophage.errors import FitFailed
 from autophage.evaluation import Evaluation, legal
 from autophage.interventions import Treating
@@ -217,7 +217,7 @@ class Loop:
             drawn[name], notes, judged = (
                 (None, {}, None) if last else self._drawn(name, sampler, state, models, key, keep)
             )
-            notes = {**chosen.notes, **treated, **notes} if chosen else {**treated, **notes}
+            notes = together(chosen.notes if chosen else {}, treated, notes)
             record = self._record(
                 name, state, models[name], sampler, data, real_share, drawn[name], notes, key
             )
@@ -250,7 +250,7 @@ class Loop:
             self,
             name,
             state.generation,
-            state.models[name],
+            self._sampler(name, state.models[name]),
             pile.real,
             0,
             None,
@@ -345,14 +345,13 @@ class Loop:
         """The generation's model after its treatment, and what the treatment noted."""
         agent, t = self.agents[name], state.generation
         learner, previous = agent.learner.in_generation(t), state.models.get(name)
-        if t == 0 and self.spec.initial_model is not None:
-            given = learner.initial(self.spec.initial_model, self.source.dim)
-            return (given.spread(state.block.replicates) if self.batched else given), {}
         origin = (self._origin(name), state.block.number) if t == 0 and not self.batched else None
         start = previous if learner.start == "previous" else None
         if learner.start == "base" and t:
             start = self.first(state, name)
-        if self.paths[name] in ("samples", "statistics"):
+        if t == 0 and self.spec.initial_model is not None:
+            model = learner.initial(self.spec.initial_model, self.source.dim)
+        elif self.paths[name] in ("samples", "statistics"):
             model = learner.estimate(data, start=start)
         elif origin is not None and origin in self.first_models:
             model = self.first_models[origin]

@@ -43,10 +43,18 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "eight_gaussians": ("autophage.data.eight_gaussians:EightGaussiansSource", "eight modes on a circle"),
         "two_moons": ("autophage.data.two_moons:TwoMoonsSource", "two half circles"),
         "blobs": ("autophage.data.blobs:BlobsSource", "a Gaussian mixture with fixed centres"),
+        "labelled_blobs": (
+            "autophage.data.labelled_blobs:LabelledBlobsSource",
+            "a finite set of blobs, each record labelled with its cluster",
+        ),
         "circles": ("autophage.data.circles:CirclesSource", "two concentric circles"),
         "swiss_roll": ("autophage.data.swiss_roll:SwissRollSource", "a rolled-up sheet"),
         "digits": ("autophage.data.digits:DigitsSource", "1,797 real handwritten digits, 8 x 8 (embedded)"),
         "mnist": ("autophage.data.mnist:MnistSource", "handwritten digits, 28 x 28, from idx files"),
+        "principal_components": (
+            "autophage.data.principal_components:PrincipalComponentsSource",
+            "the leading principal components of another data set, with its labels",
+        ),
         "images": (
             "autophage.data.images:ImagesSource",
             "pictures: a folder, zip, parquet, npz, idx files or strips of tiles",
@@ -81,6 +89,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "gaussian_mixture": (
             "autophage.learners.gaussian_mixture:GaussianMixture",
             "a Gaussian mixture by EM",
+        ),
+        "class_gaussian": (
+            "autophage.learners.class_gaussian:ClassGaussian",
+            "a Gaussian for each class, with off-manifold errors on demand",
         ),
         "diffusion": (
             "autophage.learners.diffusion:Diffusion",
@@ -131,9 +143,37 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.curation.neural_filter:NeuralFilter",
             "a network trained to contract, with a certificate",
         ),
+        "trajectory_variance": (
+            "autophage.curation.trajectory_variance:TrajectoryVariance",
+            "keeps diffusion's samples whose prediction moved least at the end",
+        ),
         "preference": (
             "autophage.curation.preference:Preference",
             "a user picks one of several samples, more likely a liked one",
+        ),
+        "latent_filter": (
+            "autophage.curation.latent_filter:LatentFilter",
+            "keeps records whose class a probe of generation 0's latents recognises",
+        ),
+        "verification": (
+            "autophage.curation.verification:Verification",
+            "keeps samples that a verifier holds right",
+        ),
+        "discriminator": (
+            "autophage.curation.discriminator:Discriminator",
+            "keeps the samples that a classifier takes for real",
+        ),
+        "likelihood_rank": (
+            "autophage.curation.likelihood_rank:LikelihoodRank",
+            "keeps samples by the rank of their likelihood",
+        ),
+        "detector_weights": (
+            "autophage.curation.detector_weights:DetectorWeights",
+            "weighs training sets by how real a detector finds each record",
+        ),
+        "feature_tilt": (
+            "autophage.curation.feature_tilt:FeatureTilt",
+            "weights that pull the mean features towards those of the real records",
         ),
         "correction": (
             "autophage.curation.correction:Correction",
@@ -142,6 +182,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "treatment": {
         "gain": ("autophage.treatments.gain:Gain", "part of the way from the last model to the newest fit"),
+        "sims": (
+            "autophage.treatments.sims:Sims",
+            "sampled away from a copy of the network that has learned the model's own samples",
+        ),
+        "neon": (
+            "autophage.treatments.neon:Neon",
+            "weights moved away from those after a brief training on the model's own samples",
+        ),
     },
     "metric": {
         "variance": ("autophage.metrics.moments:Variance", "mean of the fitted variances"),
@@ -251,6 +299,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.outside_support:OutsideSupport",
             "mass where no real data are",
         ),
+        "mode_interpolation": (
+            "autophage.metrics.mode_interpolation:ModeInterpolation",
+            "records beyond the modes of the true mixture",
+        ),
         "memorisation": (
             "autophage.metrics.memorisation:MemorisationMetric",
             "distance to the nearest training record",
@@ -270,6 +322,18 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "sample_variance": ("autophage.metrics.spread:SampleVariance", "mean variance of generated records"),
         "sample_log_det": ("autophage.metrics.spread:SampleLogDet", "log determinant of their covariance"),
+        "within_class_variance": (
+            "autophage.metrics.within_class:WithinClassVariance",
+            "how wide the generated records of a class are, against real ones",
+        ),
+        "orthogonality": (
+            "autophage.metrics.orthogonality:OrthogonalityMetric",
+            "how orthogonal the classes are in generation 0's latent space",
+        ),
+        "latent_confidence": (
+            "autophage.metrics.latent_confidence:LatentConfidence",
+            "how surely a probe of generation 0's latents recognises the classes",
+        ),
         "elbo": ("autophage.metrics.elbo:Elbo", "evidence lower bound, trained and held out, and its gap"),
         "encoder_spread": (
             "autophage.metrics.elbo:EncoderSpread",

@@ -96,8 +96,8 @@ def test_dry_run_writes_nothing(autophage, spec, here):
     ],
 )
 def test_the_cost_is_what_the_loop_then_does(workflow, trained, sampled, spec):
-    from autophage.runs.estimate import estimate
     from autophage.loop import Loop
+    from autophage.runs.estimate import estimate
 
     loop = Loop(
         Spec.of(spec, replicates=1, workflow=workflow, learner={"kind": "gaussian", "path": "samples"})

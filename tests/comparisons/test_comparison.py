@@ -18,6 +18,8 @@ from autophage.comparisons.costs import Cost
 from autophage.comparisons.safeguards import SAFEGUARDS, safeguards_of
 from autophage.errors import RunError, SpecError
 from autophage.interventions import Treatment
+from autophage.loop import Loop
+from autophage.spec import Spec
 
 SPEC: dict[str, Any] = {
     "name": "small",
@@ -223,3 +225,20 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert Path(said["report"]).is_file()
     assert command(str(spec), "real_kept", "records", tmp_path / "out", [], 1, False) == 0
     assert "real_kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", SAFEGUARDS)
+def test_every_known_safeguard_fits_a_loop_it_is_for(name: str) -> None:
+    deep: dict[str, Any] = {
+        "kind": "diffusion",
+        "labels": "use",
+        "start": "previous",
+        "records": 1000,
+        "device": "cpu",
+    }
+    spec: dict[str, Any] = {
+        **SPEC,
+        "learner": {"kind": "flow"} if name == "likelihood_rank" else deep,
+        "sampling": {"guidance": 1.0} if name == "redifine" else {},
+    }
+    assert Loop(Spec.of(SAFEGUARDS[name].applied(spec))).blocks()

@@ -19,6 +19,19 @@ NORMAL = ({"kind": "gaussian", "covariance": "known"}, {"kind": "gaussian", "mea
 COUNTS = ({"kind": "poisson"}, {"kind": "poisson", "rate": 4})
 SYMBOLS = ({"kind": "categorical"}, {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}})
 DEEP = ({"kind": "gaussian_mixture", "components": 2}, {"kind": "two_moons"})
+CHAIN = (
+    {
+        "kind": "diffusion",
+        "network": {"kind": "mlp", "width": 8, "blocks": 1},
+        "records": 256,
+        "warmup": 0,
+        "device": "cpu",
+    },
+    {"kind": "blobs", "centres": [[1.0], [2.0], [3.0]], "deviation": 0.05},
+)
+FLOW = ({"kind": "flow_matching", **{k: v for k, v in CHAIN[0].items() if k != "kind"}}, CHAIN[1])
+CLASSES = ({"kind": "class_gaussian", "leak": 0.1}, {"kind": "labelled_blobs", "size": 200})
+ESTIMATOR = ({"kind": "estimator", "object": "sklearn.mixture:GaussianMixture"}, {"kind": "two_moons"})
 FINITE = ({"kind": "gaussian", "covariance": "known"}, {"kind": "digits"})
 
 CASES: dict[str, list[tuple[dict[str, Any], Any]]] = {
@@ -29,6 +42,7 @@ CASES: dict[str, list[tuple[dict[str, Any], Any]]] = {
         ({"anchor": "real", "share": 0.4, "keep": keep, "require_contraction": False}, NORMAL)
         for keep in ("n", "proposals")
     ],
+    "trajectory_variance": [({"window": 3, "surplus": 0.5}, CHAIN), ({"window": 3, "keep": 0.7}, FLOW)],
     "interval_verifier": [({"centre": 0, "radius": 1.5, "keep": k}, NORMAL) for k in ("n", "proposals")]
     + [({"centre": 0, "radius": 1.5}, DEEP)],
     "neural_filter": [
@@ -39,7 +53,19 @@ CASES: dict[str, list[tuple[dict[str, Any], Any]]] = {
         ({"reward": {"kind": "linear", "slope": 1.0}, "choices": k}, NORMAL) for k in (1, 2, float("inf"))
     ]
     + [({"reward": [0, 1, 2, 0, 1], "choices": 2}, SYMBOLS)],
-    "correction": [({"strength": 1.0}, NORMAL), ({"strength": 1.0, "corrector": "empirical"}, FINITE)],
+    "verification": [
+        ({"keep": keep, "false_accept": 0.3, "false_reject": 0.2}, CLASSES) for keep in ("n", "proposals")
+    ]
+    + [({"verifier": "numpy:isfinite"}, SYMBOLS)],
+    "discriminator": [({"keep": 0.3, "features": f}, CLASSES) for f in ("pca", "pixels")]
+    + [({"keep": 0.5, "terms": "quadratic"}, ESTIMATOR)],
+    "likelihood_rank": [({"keep": 0.4, "side": side}, NORMAL) for side in ("highest", "lowest", "middle")]
+    + [({"keep": 0.5}, where) for where in (CLASSES, SYMBOLS)],
+    "detector_weights": [({"provenance": p}, CLASSES) for p in ("known", "hidden")],
+    "feature_tilt": [({"pull": 0.5, "features": f}, CLASSES) for f in ("pca", "standardised", "classifier")],
+    "latent_filter": [({"rule": rule}, CLASSES) for rule in ("threshold", "top", "per_class", "match")],
+    "correction": [({"strength": 1.0}, NORMAL), ({"strength": 1.0, "corrector": "empirical"}, FINITE)]
+    + [({"strength": 1.0, "corrector": "clusters"}, where) for where in (CLASSES, FINITE)],
 }
 
 

@@ -377,7 +377,8 @@ def _side_by_side(work: _Work, names: list[str]) -> None:
                 if process.poll() is None:
                     continue
                 del busy[name]
-                process.stdin.close()
+                if process.stdin is not None:
+                    process.stdin.close()
                 with heard as file:
                     file.seek(0)
                     lines = file.read().decode(errors="replace").strip().splitlines()

@@ -3,7 +3,7 @@
 A safeguard is a change of an agent's keys: curations are added, a workflow or treatment takes the place of what was there,
 `sampling` and `learner` keys are set one by one. Of your own it is a file:
 
-    name: {curation: [{kind: tilt, strength: 0.3}], knows: an anchor, blind: what lies off the anchor}
+    name: {curation: [{kind: verification}], knows: a verifier, blind: what it mistakes}
 
 A new one is one line here, once its part is in the registry.
 """

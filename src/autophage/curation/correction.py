@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autophage import registry
+from autophage.curation.own_judge import called, name_of, takes_two
+from autophage.data.arguments import whole_number
 from autophage.errors import FitFailed, SpecError
 from autophage.interventions import Curating, Curation
 from autophage.parts import Learner, Source
-from autophage.samples import REAL, Batch, Samples, reckonable
+from autophage.samples import REAL, Batch, Samples
 from autophage.theory.corrected import replaced_share
 
-BUILT_IN = ("ideal", "empirical")
+BUILT_IN = ("ideal", "empirical", "clusters")
 EMPIRICAL = "empirical corrector"
 """Stands for the agent of a real record that was drawn again."""
 
@@ -29,11 +30,13 @@ class Correction(Curation):
 
     `ideal`: a true record, drawn anew from the source's law. `empirical`: a record of the loop's finite real set, drawn with
     replacement. Both are real records and are counted as such (generation -1); those of the empirical corrector are duplicates.
+    `clusters`: the nearest k-means centre of the real records, of the sample's class where it has one; it stays synthetic.
     An own corrector maps records (n, ...) to as many of the same shape, and may take the real records as second argument; what it
     returns stays synthetic. Raises `FitFailed` when it returns another number of records, other columns, or values that are not
     finite. `strength: 0` is the plain loop, `.inf` replaces every sample.
 
-    Notes for metrics: `replaced` (share of samples), and of the empirical corrector `duplicates`.
+    Notes for metrics: `replaced` (share of samples), of the empirical corrector `duplicates`, and of `clusters` `support`
+    (different records afterwards).
     """
 
     citation: ClassVar[tuple[str, ...]] = (
@@ -44,13 +47,16 @@ class Correction(Curation):
     strength: float
     """gamma: zero or more, or `.inf`."""
     corrector: Any = "ideal"
-    """`ideal`, `empirical`, `module:function`, or a function from records (n, ...) to corrected ones."""
+    """`ideal`, `empirical`, `clusters`, `module:function`, or a function from records (n, ...) to corrected ones."""
+    clusters: int = 16
+    """Centres of each class, for corrector clusters."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.strength, numbers.Real) and self.strength >= 0):
             raise SpecError(
                 f"curation.strength is {self.strength!r}; it must be zero or more, or .inf where every sample is replaced"
             )
+        whole_number(self.clusters, "curation.clusters", least=1)
         _ = self._function
 
     @cached_property
@@ -76,6 +82,8 @@ class Correction(Curation):
             return "what its corrector knows"
         if self.corrector == "ideal":
             return "the true law: it puts real records into the loop"
+        if self.corrector == "clusters":
+            return "clusters of the real records"
         return "the real records, which it puts into the loop again"
 
     @property
@@ -99,6 +107,10 @@ class Correction(Curation):
         context.note("replaced", mask.mean(axis=1))
         if self._function is not None:
             return self._own(samples, mask, context)
+        if self.corrector == "clusters":
+            from autophage.curation.cluster_centres import corrected
+
+            return corrected(samples, mask, self.clusters, context)
         if self.corrector == "ideal":
             true: Any = context.source.draw(n, key=context.key / "true", replicates=replicates)
             return _replaced(samples, mask, true if batch else true.replicate(0), "")
@@ -119,12 +131,11 @@ class Correction(Curation):
     def _corrected(self, x: np.ndarray, context: Curating, r: int) -> np.ndarray:
         function = self._function
         assert function is not None
-        arguments = [reckonable(x)]
-        if _takes_two(function):
+        arguments = [x]
+        if takes_two(function):
             real = context.real
-            arguments.append(reckonable(real.replicate(r).x if isinstance(real, Batch) else real.x))
-        found = np.asarray(function(*arguments))
-        name = getattr(function, "__name__", type(function).__name__)
+            arguments.append(real.replicate(r).x if isinstance(real, Batch) else real.x)
+        found, name = called(function, "corrector", *arguments), name_of(function)
         if found.shape != x.shape:
             raise FitFailed(f"the corrector {name} gave records of shape {found.shape} for {x.shape}")
         if found.dtype.kind not in "iufb" or not np.isfinite(found).all():
@@ -132,16 +143,6 @@ class Correction(Curation):
         if x.dtype == np.uint8:
             found = np.clip(np.rint(found), 0, 255)  # bytes would wrap around
         return found.astype(x.dtype)
-
-
-def _takes_two(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # written in C, and silent about it
-        return False
-    place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in parameters if p.kind in place and p.default is inspect.Parameter.empty]
-    return len(needed) >= 2
 
 
 def _wide(mask: np.ndarray, x: np.ndarray) -> np.ndarray:

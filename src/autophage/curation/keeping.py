@@ -6,15 +6,17 @@ depend on how many follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from autophage.errors import FilterStarved, SpecError, UnusableWeights
+from autophage.errors import FilterStarved, FitFailed, SpecError, UnusableWeights
 from autophage.interventions import Curating
+from autophage.keys import Key
 from autophage.parts import Learner
-from autophage.samples import Batch, Samples
+from autophage.samples import Batch, Samples, chunks
 
 MOST = 50
 """Proposals for each record that is to be kept, after which a filter counts as starved."""
@@ -114,6 +116,51 @@ class _Taken:
         return Batch(self.x, generation, self.agent)
 
 
+def candidates(samples: Any, share: float, context: Curating, name: str) -> Any:
+    """The samples and so many more draws that they are `share` of them all. Raises `SpecError` after another curation."""
+    refuse_after_another(samples, context, name, f"{share:g}")
+    more = math.ceil(len(samples) / share - 1e-9) - len(samples)
+    parts = [samples, context.draw(more)] if more > 0 else [samples]
+    return Batch.join(parts) if isinstance(samples, Batch) else Samples.join(parts)
+
+
+def ranked(score: np.ndarray, low: int, high: int, key: Key, name: str) -> np.ndarray:
+    """True for the records whose rank by score (R, m), counted from the lowest, lies in [low, high); ties at random. Raises
+    `FitFailed` where a score is not a number."""
+    if np.isnan(score).any():
+        raise FitFailed(
+            f"{name} has no score for {int(np.isnan(score).sum())} of {score.size} records: it is not a number"
+        )
+    order = np.lexsort((key.generator().random(score.shape), score), axis=1)
+    kept = np.zeros(score.shape, bool)
+    np.put_along_axis(kept, order[:, low:high], True, axis=1)
+    return kept
+
+
+def note_selection(looked_at: Any, kept: Any, context: Curating) -> None:
+    """Notes of what a selection did to `Samples`: `duplicate_share` (kept records that equal one kept before) and
+    `kept_variance` (mean variance of the kept records over that of all that were looked at)."""
+    if not isinstance(kept, Samples):
+        return
+    different = {row.tobytes() for part in chunks(kept.fields["x"]) for row in part}
+    context.note("duplicate_share", 1 - len(different) / len(kept))
+    before = _variance(looked_at)
+    if before > 0:
+        context.note("kept_variance", _variance(kept) / before)
+
+
+def _variance(samples: Samples) -> float:
+    """Mean over coordinates, read a part at a time."""
+    total: Any = 0.0
+    squares: Any = 0.0
+    first: Any = None
+    for part in chunks(samples.fields["x"], 4096):
+        x = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
+        first = x.mean(axis=0) if first is None else first
+        total, squares = total + (x - first).sum(axis=0), squares + ((x - first) ** 2).sum(axis=0)
+    return float((squares / len(samples) - (total / len(samples)) ** 2).mean())
+
+
 def refuse_dropping(learner: Learner, keep: str, name: str) -> None:
     """Raises `SpecError` where replicates would drop different records and the learner takes no weights."""
     if keep == "proposals" and getattr(learner, "batched", False) and not getattr(learner, "weighted", False):
@@ -123,13 +170,13 @@ def refuse_dropping(learner: Learner, keep: str, name: str) -> None:
         )
 
 
-def refuse_after_another(samples: Any, context: Curating, name: str) -> None:
+def refuse_after_another(samples: Any, context: Curating, name: str, keep: str = "n") -> None:
     """Raises `SpecError` where a curation before this one weighed samples, dropped some, or drew more."""
     weighs = samples.weight is not None and bool((np.asarray(samples.weight) != 1).any())
     if weighs or (context.proposals != len(samples)).any():
+        mend = "write keep: proposals, or put it first" if keep == "n" else "put it first"
         raise SpecError(
-            f"curation {name} with keep: n draws more records from the model, past the curation before it; write keep: "
-            "proposals, or put it first"
+            f"curation {name} with keep: {keep} draws more records from the model, past the curation before it; {mend}"
         )
 
 

@@ -43,8 +43,10 @@ class Preference(Curation):
     candidates come from the model itself: after another curation set `pool: samples`. A share of the users may be malicious and
     choose by another reward. `choices: 1` is the plain loop.
 
-    Notes for metrics: `kept_reward` (mean reward of what was kept), `rejected_records`, `rejected_choices`; `effective_size` for
-    `choices: .inf`.
+    A temperature near zero (1e-9, say) keeps the best of K (`theory.best_of`).
+
+    Notes for metrics: `kept_reward` (mean reward of what was kept), `labels` (candidates that were judged), `rejected_records`,
+    `rejected_choices`; `effective_size` for `choices: .inf`.
     """
 
     citation: ClassVar[tuple[str, ...]] = (
@@ -197,6 +199,7 @@ class Preference(Curation):
         fine = np.arange(wanted) < took_place[:, None]
         reward = np.take_along_axis(np.concatenate([p.reward for p in rounds], axis=1), order, axis=1)
         context.note("kept_reward", reward.mean(axis=1, where=fine))
+        context.note("labels", K * used[:, 0])
         context.note("rejected_records", (rejected * looked).sum(axis=1))
         context.note("rejected_choices", (~held & looked).sum(axis=1))
         kept = _taken(_joined(pools), np.take_along_axis(rows, order, axis=1))
@@ -216,6 +219,7 @@ class Preference(Curation):
             "kept_reward", np.where(weight > 0, weight * liked, 0.0).sum(axis=1) / weight.sum(axis=1)
         )
         context.note("effective_size", weight.sum(axis=1) ** 2 / np.square(weight).sum(axis=1))
+        context.note("labels", len(samples))
         context.note("rejected_records", np.isnan(liked).sum(axis=1))
         if isinstance(samples, Batch):
             return samples.reweighted(weight)

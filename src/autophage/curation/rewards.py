@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from autophage import registry
+from autophage.curation.own_judge import numbers_of
 from autophage.data.arguments import array, frozen, not_negative, positive
-from autophage.errors import FitFailed, SpecError
+from autophage.errors import SpecError
 from autophage.parts import Source
 from autophage.samples import reckonable
 
@@ -82,7 +83,7 @@ class Linear(Reward):
             )
 
     def score(self, source: Source | None, memo: dict[Any, Any]) -> Score:
-        return lambda x: self.slope * x.reshape(len(x), -1)[:, self.coordinate]
+        return lambda x: self.slope * reckonable(x.reshape(len(x), -1)[:, self.coordinate])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,18 +195,7 @@ class Own(Reward):
     """From records (m, ...) to (m,) numbers."""
 
     def score(self, source: Source, memo: dict[Any, Any]) -> Score:
-        name = getattr(self.function, "__name__", type(self.function).__name__)
-
-        def scored(x: np.ndarray) -> np.ndarray:
-            found = np.asarray(self.function(reckonable(x)))
-            if found.shape != (len(x),) or found.dtype.kind not in "iufb":
-                raise FitFailed(
-                    f"the reward {name} gave {found.dtype} of shape {found.shape} for {len(x)} records; one number "
-                    "for each would be right"
-                )
-            return found.astype(np.float64)
-
-        return scored
+        return lambda x: numbers_of(self.function, "reward", x)
 
 
 def reward_of(given: Any, key: str) -> Reward:

@@ -5,15 +5,20 @@
 At each noise level this is the denoiser whose score is that of p(y | c)^(1 + w) / p(y)^w, or p(y | c) p(c | y)^w. The
 levels do not fit together, though: noise added to the tilted law at sigma = 0 does not give the tilted law at sigma. What
 a sampler draws is therefore not that tilted law; for p(. | c) = N(m, a) and p = N(m, b) it has, by the probability-flow
-ODE from a high level, variance a (a/b)^w, where the tilted law has 1 / ((1 + w)/a - w/b).
+ODE from a high level, variance a (a/b)^w, where the tilted law has 1 / ((1 + w)/a - w/b). What a loop of such draws comes
+to: `autophage.theory.guided_chain`.
+
+The weight may change on the way (`Guided.schedule`), by a decay (`Decaying`) or within an interval of levels only.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,9 +47,12 @@ class Guided:
     null: int
     """The label of no class: the number of classes, as a rule."""
     above: float = 0.0
-    """Guidance acts at noise levels above this one ..."""
+    """Guidance acts at noise levels above this one (0 is no bound) ..."""
     up_to: float | None = None
     """... and up to this one; unset, at every level above."""
+    schedule: Callable[[Tensor], Tensor] | None = None
+    """What the weight is multiplied by at a level () or at levels (n,): finite numbers of 0 or above, of that shape; unset,
+    1. Where it is 0, nothing is guided."""
 
     def __post_init__(self) -> None:
         checked_weight(self.weight)
@@ -79,12 +87,32 @@ class Guided:
         """w at this level, or (n,) for each record's level; None where nothing is guided."""
         if self.weight == 0:
             return None
-        if self.above == 0 and self.up_to is None:
+        if self.above == 0 and self.up_to is None and self.schedule is None:
             return self.weight
-        inside = (sigma > self.above) & (sigma <= (math.inf if self.up_to is None else self.up_to))
-        if not inside.any():
+        share = within(sigma, self.above, math.inf if self.up_to is None else self.up_to)
+        if self.schedule is not None:
+            share = share * self._scheduled(sigma)
+        if not share.any():
             return None
-        return self.weight if sigma.ndim == 0 else self.weight * inside
+        return self.weight * (float(share) if sigma.ndim == 0 else share)
+
+    def _scheduled(self, sigma: Tensor) -> Tensor:
+        """The schedule's answer. Raises `SpecError` unless it is one for every level that was asked for."""
+        assert self.schedule is not None
+        share = torch.as_tensor(self.schedule(sigma), device=sigma.device)
+        if share.shape != sigma.shape:
+            raise SpecError(
+                f"guidance.schedule returned shape {tuple(share.shape)} for levels of shape {tuple(sigma.shape)}; the two must "
+                "be equal"
+            )
+        wrong = ~(share.isfinite() & (share >= 0))
+        if wrong.any():
+            at, said = (float(v.reshape(-1)[wrong.reshape(-1)][0]) for v in (sigma, share))
+            raise SpecError(
+                f"guidance.schedule is {said:g} at noise level {at:g}; it must be a finite number, 0 or above, at every level "
+                "of the sampler"
+            )
+        return share
 
     def _twice(self, y: Tensor, sigma: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if label is None:
@@ -94,6 +122,56 @@ class Guided:
             )
         both = sigma if sigma.ndim == 0 else torch.cat([sigma, sigma])
         return torch.cat([y, y]), both, torch.cat([label, torch.full_like(label, self.null)])
+
+
+def within(sigma: Tensor, above: float, up_to: float) -> Tensor:
+    """Whether levels lie above the one and up to the other, bool of sigma's shape; 0 and infinity are no bounds."""
+    return (sigma > above if above else sigma >= 0) & (sigma <= up_to)
+
+
+@dataclass(frozen=True)
+class Decaying:
+    """exp(-rate u) for u in [0, 1], how far sampling has come: a schedule of guidance.
+
+    u is i / N at level i of a ladder of N steps and linear in the level in between; so it is 1 at the end, whatever the
+    sampler, and 0 above the ladder, where churn may lead. Raises `SpecError` for a rate that is negative or not finite, and,
+    when it is asked, for levels below the ladder or not finite.
+
+    Source: Yoon et al. 2024, a guidance scale that decays while sampling (ReDiFine); the exponential form is the specification's.
+
+    >>> Decaying(2.0, (3.0, 1.0, 0.0))(torch.tensor([9.0, 3.0, 1.0, 0.5, 0.0])).log()
+    tensor([ 0.0000,  0.0000, -1.0000, -1.5000, -2.0000])
+    """
+
+    rate: float
+    """By how many factors of e the weight falls from the first level to the last."""
+    ladder: Sequence[float]
+    """The sampler's noise levels, falling."""
+
+    def __post_init__(self) -> None:
+        not_negative(self.rate, "guidance.rate")
+        levels = np.asarray(self.ladder, dtype=np.float64)
+        if (
+            levels.ndim != 1
+            or len(levels) < 2
+            or not np.isfinite(levels).all()
+            or (np.diff(levels) >= 0).any()
+        ):
+            raise SpecError(
+                "guidance.ladder must be at least two finite noise levels, each below the one before"
+            )
+
+    def __call__(self, sigma: Tensor) -> Tensor:
+        """Of sigma's shape and type."""
+        levels = np.asarray(self.ladder, dtype=np.float64)[::-1]
+        at = sigma.detach().cpu().double().numpy()
+        if not (np.isfinite(at) & (at >= levels[0])).all():
+            raise SpecError(
+                f"guidance that decays along levels {levels[-1]:g} to {levels[0]:g} was asked for a level below them or not "
+                "finite; it is not defined there"
+            )
+        come = np.interp(at, levels, np.linspace(1, 0, len(levels)))
+        return torch.as_tensor(np.exp(-self.rate * come)).to(sigma)
 
 
 def weight_of_bias(bias: float) -> float:

@@ -20,7 +20,7 @@ class _Bench:
     """A `interventions.Curating`: one generation of a model fitted to real records."""
 
     def __init__(self, model: Any, real: Any, source: Any, n: int, key: Key, memo: dict[Any, Any]) -> None:
-        self.generation, self.agent = GENERATION, AGENT
+        self.generation, self.agent, self.block = GENERATION, AGENT, 0
         self.model, self.real, self.source = model, real, source
         self.replicates = model.replicates
         self.key, self.memo = key / "curation", memo
@@ -34,6 +34,9 @@ class _Bench:
         self.asked += n
         self.proposals = self.proposals + n
         return self.stamped(self.model.sample(n, key=self._root / "draw" / self._draws))
+
+    def first(self) -> Any:
+        return self.model
 
     def note(self, name: str, values: Any) -> None:
         self.noted[name] = np.broadcast_to(np.asarray(values, dtype=np.float64), (self.replicates,))
@@ -55,7 +58,7 @@ def curation(part: Any, learner: Any, source: Any, *, n: int = 40, key: Key | No
     key = key or Key(0) / "laws"
     if hasattr(part, "check"):
         part.check(learner, source)
-    given, context, before = _bench(learner, source, n, key, {})
+    given, context, before = _bench(part, learner, source, n, key, {})
     mine = copy.deepcopy((given, context.real))
     after = part.apply(given, context=context)
     for was, now in zip(mine, (given, context.real), strict=True):
@@ -67,19 +70,19 @@ def curation(part: Any, learner: Any, source: Any, *, n: int = 40, key: Key | No
     )
     _records(part, given, after, context)
     _noted(part, context, after)
-    fresh = _applied(part, *_bench(learner, source, n, key, {}))
+    fresh = _applied(part, *_bench(part, learner, source, n, key, {}))
     holds("the same key gives the same samples", _same(after, fresh), part)
-    warm = _applied(part, *_bench(learner, source, n, key, context.memo))
+    warm = _applied(part, *_bench(part, learner, source, n, key, context.memo))
     holds("a warm memo gives the same samples", _same(after, warm), part)
     if isinstance(given, Batch):
-        fewer = _applied(part, *_bench(learner, source, n, key, {}, replicates=2))
+        fewer = _applied(part, *_bench(part, learner, source, n, key, {}, replicates=2))
         holds("replicate r does not depend on how many follow", _same(_first(after, 2), fewer), part)
 
 
 def _bench(
-    learner: Any, source: Any, n: int, key: Key, memo: dict[Any, Any], replicates: int = REPLICATES
+    part: Any, learner: Any, source: Any, n: int, key: Key, memo: dict[Any, Any], replicates: int = REPLICATES
 ) -> tuple[Any, _Bench, np.ndarray]:
-    """n samples of a fitted model, their context, and what the model samples for a probe."""
+    """n samples of a fitted model as `part` has it sampled, their context, and what the model samples for a probe."""
     if source.unlimited:
         batch = source.draw(max(n, 30), key=key / "real", replicates=replicates if learner.batched else 1)
         real: Any = batch if learner.batched else batch.replicate(0)
@@ -89,8 +92,12 @@ def _bench(
     model = learner.fit(real, start=None, key=key / "fit")
     if learner.batched:
         model = model.spread(replicates)
+    if hasattr(part, "sampler"):
+        model = part.sampler(model)
     context = _Bench(model, real, source, n, key, memo)
     samples = context.stamped(model.sample(n, key=key / "sample"))
+    if getattr(part, "on", "new") == "training_set":
+        samples, context.asked = Samples.join([real, samples]), n + len(real)
     return samples, context, np.asarray(model.sample(7, key=key / "probe").x)
 
 

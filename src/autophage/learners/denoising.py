@@ -8,6 +8,7 @@ interrupted goes on where it stood.
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autophage.diffusion.denoiser import Denoiser
 from autophage.diffusion.guidance import weight_of_bias
+from autophage.diffusion.negative import Away, Extrapolated, Score, Watched, of_record
+from autophage.diffusion.wander import Trace, Wander
 from autophage.errors import DataError, FitFailed, RunError, SpecError
 from autophage.keys import Key
+from autophage.learners.bottleneck import codes
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
 from autophage.learners.record_spaces import RecordSpace, Table, on_device, restored
 from autophage.networks.kinds import network_from
@@ -42,6 +47,14 @@ class DenoisingModel(NetworkModel):
     `network` is the spec that builds it, `shares` say how many training records each class had (None without classes),
     `facts` what it has learned, as plain data.
     """
+
+    levels: tuple[float, float] = (0.0, math.inf)
+    """The least and the highest noise level that its process knows."""
+    trace: Trace | None = None
+    """Which of the sampler's estimates are looked at on the way (`traced`)."""
+
+    away: Away | None = None
+    """The auxiliary network that samples keep away from (`extrapolated`)."""
 
     def __init__(
         self,
@@ -71,6 +84,55 @@ class DenoisingModel(NetworkModel):
         tuned.sampling = sampling
         return tuned
 
+    def traced(self, window: int, skip: int = 0) -> Any:
+        """The same model, whose samples carry a field `wander` (n,) beside the same records, bit for bit: the variance of the
+        last `window` estimates of each, but for the `skip` at the very end (`autophage.diffusion.wander`). Raises `SpecError`
+        for a window below 2."""
+        traced = copy.copy(self)
+        traced.trace = Trace(window, skip)
+        traced.trace.check(None)
+        return traced
+
+    def extrapolated(self, auxiliary: DenoisingModel, weight: float) -> Any:
+        """This model, sampled away from an auxiliary one: (1 + weight) times its own prediction less weight times the other's
+        (`autophage.diffusion.negative`). Its network stays the one that a training goes on from. Raises `SpecError` unless the
+        two have learned the same process with the same network on the same record space."""
+        for what, ours, theirs in (
+            ("kinds of model", type(self).__name__, type(auxiliary).__name__),
+            ("networks", self.network.body(), auxiliary.network.body()),
+            ("parameterisations or schedules", self.facts, auxiliary.facts),
+            ("record spaces", self.space.stored(), auxiliary.space.stored()),
+            ("numbers of classes", self.classes, auxiliary.classes),
+        ):
+            if ours != theirs:
+                raise SpecError(
+                    f"the base and the auxiliary have different {what}, so that their predictions cannot be extrapolated; "
+                    "take an auxiliary that was trained on from the base"
+                )
+        other = copy.copy(self)
+        other.away = Away(auxiliary.net, float(weight))
+        return other
+
+    def _of(self, denoiser: Callable[[nn.Module], Denoiser]) -> Denoiser:
+        """What the networks say without guidance: the base's denoiser, or its extrapolation."""
+        base = denoiser(self.net)
+        return base if self.away is None else Extrapolated(base, denoiser(self.away.net), self.away.weight)
+
+    def _watched(
+        self, steered: Denoiser, denoiser: Callable[[nn.Module], Denoiser], score: Score = of_record
+    ) -> Denoiser:
+        """The steered denoiser, its scores compared with the base's where somebody counts."""
+        if self.away is None or self.away.tally is None:
+            return steered
+        return Watched(steered, denoiser(self.net), self.away.tally, score)
+
+    def latents(self, x: np.ndarray, *, noise: float = 0.0, key: Key) -> np.ndarray:
+        """What the network's bottleneck makes of records x (n, ...) at that noise, told the null class
+        (`autophage.learners.bottleneck`)."""
+        plain = copy.copy(self)
+        plain.sampling, plain.away = Sampling(), None
+        return codes(plain, x, noise, key)
+
     @property
     def guidance(self) -> float:
         """The weight of classifier-free guidance that `sampling` asks for, as such or as a bias; 0 is none."""
@@ -78,27 +140,36 @@ class DenoisingModel(NetworkModel):
         return (self.sampling.guidance or 0.0) if bias is None else weight_of_bias(bias)
 
     @abstractmethod
-    def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
-        """Noise z (n, ...) as network inputs; `draw(i)` is new noise of z's shape for step i."""
+    def decode(
+        self,
+        z: Tensor,
+        label: Tensor | None,
+        draw: Callable[[int], Tensor],
+        see: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """Noise z (n, ...) as network inputs; `draw(i)` is new noise of z's shape for step i. `see` is shown every estimate of
+        the records on the way."""
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
         """n records; with classes, `label` says of which: those of `given`, or the training set's shares to the nearest whole
         numbers, in an order of their own."""
         label = self._labels(n, key, given)
-        x = world().call(_drawn, self, n, label, key)
-        return Samples.of(x) if label is None else Samples.of(x, label=label)
+        made = world().call(_drawn, self, n, label, key)
+        return Samples.of(made["x"], label=label, wander=made.get("wander"))
 
-    def drawn(self, rows: range, label: np.ndarray | None, key: Key) -> np.ndarray:
-        """Records (n, d) number rows.start to rows.stop of a sample; the first is the first of a group."""
+    def drawn(self, rows: range, label: np.ndarray | None, key: Key) -> dict[str, np.ndarray]:
+        """Records `x` (n, d) number rows.start to rows.stop of a sample, the first being the first of a group; and `wander` (n,) of
+        a traced model."""
         alone = world().size == 1
         done = shelf.get(key / "drawn") if alone else None
-        parts = [done["x"]] if done is not None else []
-        at, now = rows.start + sum(map(len, parts)), shelf.Now()
+        parts = [done] if done is not None else []
+        at, now = rows.start + sum(len(part["x"]) for part in parts), shelf.Now()
         size = AT_ONCE.get(self.device.name.partition(":")[0], GROUP)
         name = world().here(self.device.name)
-        self.net.to(
-            name
-        )  # channels first: an uncompiled network samples 1.3 times faster so (measured on an H200)
+        nets = [self.net] if self.away is None else [self.net, self.away.net]
+        for net in nets:
+            # Channels first: an uncompiled network samples 1.3 times faster so (measured on an H200).
+            net.to(name)
         try:
             while at < rows.stop:
                 try:
@@ -112,17 +183,22 @@ class DenoisingModel(NetworkModel):
                 at = min(at + size, rows.stop)
                 shelf.tell("sampling", (at - rows.start) / len(rows))
                 if alone and now() and at < rows.stop:
-                    parts = [np.concatenate(parts)]
-                    shelf.put(key / "drawn", {"x": parts[0]})
+                    parts = [_joined(parts)]
+                    shelf.put(key / "drawn", parts[0])
         finally:
-            self.net.to("cpu")
+            for net in nets:
+                net.to("cpu")
         if alone:
             shelf.forget(key / "drawn")
-        empty = np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)
-        return np.concatenate(parts) if parts else empty
+        if parts:
+            return _joined(parts)
+        empty = {"x": np.empty((0, int(np.prod(self.space.shape))), self.space.dtype)}
+        return empty if self.trace is None else {**empty, "wander": np.empty(0)}
 
     @torch.no_grad()
-    def _made(self, first: int, n: int, label: np.ndarray | None, key: Key, device: str) -> np.ndarray:
+    def _made(
+        self, first: int, n: int, label: np.ndarray | None, key: Key, device: str
+    ) -> dict[str, np.ndarray]:
         """Records first to first + n; `first` is a multiple of the group."""
         groups = range(first // GROUP, -(-(first + n) // GROUP))
 
@@ -138,11 +214,13 @@ class DenoisingModel(NetworkModel):
             return torch.cat(parts)[:n]
 
         asked = None if label is None else torch.from_numpy(label[first : first + n]).to(device)
+        wander = None if self.trace is None else Wander(self.trace)
         with self.device.autocast():
-            z = self.decode(noise("start"), asked, noise)
+            z = self.decode(noise("start"), asked, noise, *([] if wander is None else [wander.see]))
         if not bool(z.isfinite().all()):
             raise FitFailed("the model's samples are not finite")
-        return self.space.leave(z)
+        x = {"x": self.space.leave(z)}
+        return x if wander is None else {**x, "wander": wander.variance().numpy()}
 
     def _labels(self, n: int, key: Key, given: Samples | None) -> np.ndarray | None:
         if self.shares is None:
@@ -169,7 +247,20 @@ class DenoisingModel(NetworkModel):
         load it. Raises `RunError` where the folder is taken or cannot be written."""
         from autophage.networks.checkpoints import publish
 
-        return publish(folder, self.net, self.published())
+        said = publish(folder, self.net, self.published())
+        if self.away is None:
+            return said
+        publish(Path(folder) / "auxiliary", self.away.net, self.published())
+        return (
+            f"{said} It is the base; samples of this model are extrapolated away from the network in auxiliary/, with weight "
+            f"{self.away.weight:g}, which only autophage does."
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        found = super().arrays()
+        if self.away is not None:
+            found |= {f"auxiliary.{k}": v.cpu().numpy() for k, v in self.away.net.state_dict().items()}
+        return found
 
     def header(self) -> dict[str, Any]:
         return {
@@ -178,14 +269,19 @@ class DenoisingModel(NetworkModel):
             "shares": self.shares,
             "out_channels": self.net.out_channels,
             "facts": dict(self.facts),
+            **({} if self.away is None else {"extrapolation": self.away.weight}),
         }
 
 
-def _drawn(model: DenoisingModel, n: int, label: np.ndarray | None, key: Key) -> np.ndarray:
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _drawn(model: DenoisingModel, n: int, label: np.ndarray | None, key: Key) -> dict[str, np.ndarray]:
     """In every process: its part of n records, whole groups; in the first one all of them."""
     groups = world().mine(-(-n // GROUP))
     rows = range(min(groups.start * GROUP, n), min(groups.stop * GROUP, n))
-    return world().gathered(model.drawn(rows, label, key))
+    return {name: world().gathered(part) for name, part in model.drawn(rows, label, key).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +295,15 @@ class DenoisingLearner(NeuralLearner):
     """Whether to learn the records given their class; samples then carry theirs."""
     condition_dropout: float = 0.1
     """Share of the records whose class is hidden while learning, so that the network knows the unconditional law too."""
+    first_condition_dropout: float | None = None
+    """The same for generation 0, and for every fit from scratch; `condition_dropout` unless given."""
     augment: Literal["none", "flip"] = "none"
     """Mirror pictures at random while learning."""
 
     conditional: ClassVar[bool] = True
+    has_latents: ClassVar[bool] = True
+    extrapolates: ClassVar[bool] = True
+    """Its models can be sampled away from an auxiliary one."""
     model: ClassVar[type[DenoisingModel]]
     """What its fit returns."""
 
@@ -210,6 +311,10 @@ class DenoisingLearner(NeuralLearner):
         super().__post_init__()
         if not 0 <= self.condition_dropout < 1:
             raise SpecError(f"learner.condition_dropout is {self.condition_dropout}; it must lie in [0, 1)")
+        if self.first_condition_dropout is not None and not 0 <= self.first_condition_dropout < 1:
+            raise SpecError(
+                f"learner.first_condition_dropout is {self.first_condition_dropout}; it must lie in [0, 1)"
+            )
         if self.network is not None:
             network_from(_body(self.network))
 
@@ -245,6 +350,27 @@ class DenoisingLearner(NeuralLearner):
             raise SpecError(
                 "sampling.bias is 0, which would be guidance without bound; it must be above zero here"
             )
+
+        if (sampling.guidance or sampling.bias not in (None, 1)) and not self.dropout_from_scratch:
+            raise SpecError(
+                "guidance needs a network that also knows the law without classes, and with learner.condition_dropout 0 it "
+                "never learns that; set it above zero, such as 0.1"
+            )
+
+    @property
+    def later(self) -> frozenset[str]:
+        return super().later | ({"condition_dropout"} if self.first_condition_dropout is not None else set())
+
+    @property
+    def dropout_from_scratch(self) -> float:
+        """The share of hidden classes in a fit from scratch."""
+        first = self.first_condition_dropout
+        return self.condition_dropout if first is None else first
+
+    def estimates(self, sampling: Sampling) -> int | None:
+        """How many estimates of a record its models show on the way to it (`DenoisingModel.traced`); None where they show
+        none."""
+        return None
 
     @property
     def out_channels(self) -> int:
@@ -299,7 +425,7 @@ class DenoisingLearner(NeuralLearner):
             None if label is None else np.asarray(label, dtype=np.int64),
             classes,
             self.weights_of(data),
-            self.condition_dropout,
+            self.dropout_from_scratch if start is None else self.condition_dropout,
             self.augment == "flip" and len(space.shape) == 3,
             device,
         )
@@ -309,17 +435,21 @@ class DenoisingLearner(NeuralLearner):
         `adopted` reads. Raises `SpecError` when there is none, or for other records."""
         if set(values) != {"checkpoint"}:
             raise SpecError(f"initial_model of a network takes checkpoint; got {sorted(values)}")
-        place = Path(values["checkpoint"])
-        found = place / "model.safetensors" if place.is_dir() else place
-        model = self._stored(found) if found.suffix == ".safetensors" and found.is_file() else None
-        if model is None:
-            model = self.adopted(str(values["checkpoint"]))
+        place = values["checkpoint"]
+        model = self.checkpoint(place)
         if int(np.prod(model.space.shape)) != dim:
             raise SpecError(
                 f"initial_model.checkpoint {place} makes records of {' x '.join(map(str, model.space.shape))} numbers, "
                 f"the data have {dim}"
             )
         return model
+
+    def checkpoint(self, where: str | Path) -> DenoisingModel:
+        """The model of a generation's folder of an earlier run, of its model file, or of what `adopted` reads."""
+        place = Path(where)
+        found = place / "model.safetensors" if place.is_dir() else place
+        model = self._stored(found) if found.suffix == ".safetensors" and found.is_file() else None
+        return self.adopted(str(where)) if model is None else model
 
     def _stored(self, file: Path) -> DenoisingModel | None:
         from safetensors.numpy import load
@@ -363,7 +493,7 @@ class DenoisingLearner(NeuralLearner):
         classes = None if header["shares"] is None else len(header["shares"])
         net = network.build(space.shape, header["out_channels"], classes, Key(0))
         net.load_state_dict(groups["net"] or {})
-        return self.made(
+        model = self.made(
             network,
             net,
             space,
@@ -374,6 +504,11 @@ class DenoisingLearner(NeuralLearner):
             last=groups["last"],
             optimiser=groups["optimiser"],
         )
+        if "extrapolation" in header:
+            other = network.build(space.shape, header["out_channels"], classes, Key(0))
+            other.load_state_dict(groups["auxiliary"] or {})
+            model.away = Away(other.eval().requires_grad_(False), header["extrapolation"])
+        return model
 
 
 def _body(network: str | Mapping[str, Any]) -> Mapping[str, Any]:

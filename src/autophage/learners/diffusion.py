@@ -9,6 +9,7 @@ guidance.) Notation and tables: `autophage.diffusion`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 from autophage.data.arguments import whole_number
 from autophage.diffusion import learned_variance, noise
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Guided
+from autophage.diffusion.guidance import Decaying, Guided
 from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, along, errors
 from autophage.diffusion.samplers import SAMPLERS, make_sampler
+from autophage.diffusion.samplers.sampler import State
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
 from autophage.learners.record_spaces import Pictures, RecordSpace
@@ -73,30 +75,58 @@ class DiffusionModel(DenoisingModel):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.process = Process.restored(self.facts["process"])
+        self.levels = (self.process.noise.lowest, self.process.noise.highest)
 
     def denoiser(self) -> Denoiser:
-        """The estimate of a record from its noisy form that the sampler uses, guided where `sampling` says so."""
-        plain = self.process.denoiser(self.net)
-        return Guided(plain, self.guidance, null=self.classes or 0) if self.guidance else plain
+        """The estimate of a record from its noisy form that the sampler uses, guided where `sampling` says so, and extrapolated
+        away from an auxiliary where there is one."""
+        plain = self._of(self.process.denoiser)
+        if not self.guidance:
+            return plain
+        above, up_to = self.sampling.guidance_interval or (0.0, math.inf)
+        rate = self.sampling.guidance_decay
+        return Guided(
+            plain,
+            self.guidance,
+            null=self.classes or 0,
+            above=above,
+            up_to=None if up_to == math.inf else up_to,
+            schedule=Decaying(rate, self.ladder().tolist()) if rate else None,
+        )
 
-    def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
+    @property
+    def sampler(self) -> str:
+        """The sampler's name."""
         chain = isinstance(self.process.noise, noise.Discrete)
-        asked = self.sampling
-        name = asked.sampler or usual(chain, self.process.learned_variance)
+        return self.sampling.sampler or usual(chain, self.process.learned_variance)
+
+    def ladder(self) -> Tensor:
+        """The levels (steps + 1,) that the sampler walks down."""
+        return ladder_of(self.process.noise, self.sampler, self.sampling.steps, self.facts["spacing"])
+
+    def decode(
+        self,
+        z: Tensor,
+        label: Tensor | None,
+        draw: Callable[[int], Tensor],
+        see: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        chain = isinstance(self.process.noise, noise.Discrete)
+        asked, name = self.sampling, self.sampler
         settings: dict[str, Any] = {k: v for k in ("eta", "churn") if (v := getattr(asked, k)) is not None}
         if name == "ancestral" and self.process.learned_variance:
             settings["variance"] = "learned"
         if chain and self.facts["clip"]:
             settings["clip"] = (-1.0, 1.0)
         sampler = make_sampler(name, **settings)
-        law = self.process.noise
-        if isinstance(law, noise.Discrete) and name in ("ancestral", "ddim"):
-            most = asked.steps or min(STEPS[name] or law.timesteps, law.timesteps)
-            ladder = law.timestep_ladder(most, self.facts["spacing"])
-        else:
-            ladder = law.ladder(asked.steps or STEPS[name] or 50)
+        law, ladder = self.process.noise, self.ladder()
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
-        return sampler.sample(self.denoiser(), z * scale, ladder, draw, label)
+        start = state = State(z * scale)
+        denoise = self._watched(self.denoiser(), self.process.denoiser)
+        for state in sampler.states(denoise, start, ladder, draw, label):
+            if see is not None and state.x0 is not None:
+                see(state.x0)
+        return state.y
 
     def published(self) -> dict[str, Any]:
         process = self.process
@@ -110,6 +140,19 @@ class DiffusionModel(DenoisingModel):
             "clip_sample": self.facts["clip"],
             "timestep_spacing": "trailing" if spacing == "quadratic" else spacing,
         }
+
+
+def law_of(name: str, timesteps: int) -> noise.NoiseLaw:
+    """The noise law of that name; a chain of so many steps."""
+    chains = {"linear": noise.linear, "cosine": noise.cosine}
+    return chains[name](timesteps) if name in chains else CONTINUOUS[name]()
+
+
+def ladder_of(law: noise.NoiseLaw, name: str, steps: int | None, spacing: noise.Spacing) -> Tensor:
+    """The levels that the sampler called `name` walks down, in so many steps where that is said."""
+    if isinstance(law, noise.Discrete) and name in ("ancestral", "ddim"):
+        return law.timestep_ladder(steps or min(STEPS[name] or law.timesteps, law.timesteps), spacing)
+    return law.ladder(steps or STEPS[name] or 50)
 
 
 def usual(chain: bool, learned_variance: bool) -> str:
@@ -160,7 +203,16 @@ class Diffusion(DenoisingLearner):
         "NeurIPS, arXiv 2206.00364",
     )
     sampling_keys: ClassVar[frozenset[str]] = frozenset(
-        {"bias", "guidance", "sampler", "steps", "eta", "churn"}
+        {
+            "bias",
+            "guidance",
+            "guidance_decay",
+            "guidance_interval",
+            "sampler",
+            "steps",
+            "eta",
+            "churn",
+        }
     )
     model: ClassVar[type[DenoisingModel]] = DiffusionModel
 
@@ -197,9 +249,8 @@ class Diffusion(DenoisingLearner):
         prediction: Any = self.prediction
         if prediction == "auto":
             prediction = {"edm": "edm", "ve": "noise_level"}.get(self.noise, "epsilon")
-        chains = {"linear": noise.linear, "cosine": noise.cosine}
-        law = chains[self.noise](self.timesteps) if self.noise in chains else CONTINUOUS[self.noise]()
-        return Process(law, prediction, 0.5 if isinstance(space, Pictures) else 1.0, self.learned_variance)
+        scale = 0.5 if isinstance(space, Pictures) else 1.0
+        return Process(law_of(self.noise, self.timesteps), prediction, scale, self.learned_variance)
 
     def facts(self, space: RecordSpace) -> dict[str, Any]:
         return {
@@ -227,6 +278,16 @@ class Diffusion(DenoisingLearner):
             "spacing": known["timestep_spacing"],
             "clip": known["clip_sample"],
         }
+
+    def estimates(self, sampling: Sampling) -> int | None:
+        name = sampling.sampler or usual(self.noise in CHAINS, self.learned_variance)
+        return len(ladder_of(law_of(self.noise, self.timesteps), name, sampling.steps, self.spacing)) - 1
+
+    def evaluations(self, sampling: Sampling) -> float:
+        name = sampling.sampler or usual(self.noise in CHAINS, self.learned_variance)
+        steps = sampling.steps or STEPS[name] or self.timesteps
+        guided = bool(sampling.guidance) or sampling.bias not in (None, 1)
+        return make_sampler(name).evaluations(steps) * (2 if guided else 1)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)

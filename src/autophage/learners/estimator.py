@@ -2,6 +2,7 @@
 
     fit(X)       X a float64 array (n, d)
     sample(n)    an array, a frame or a tensor of n rows, or a tuple with one of them first
+    latents(X)   where it has an encoder: codes (n, k)
 
 Every fit has a new object. Its randomness comes from the run's streams: a `random_state` is set, generators that it
 keeps as attributes are replaced, and numpy's, python's and torch's global generators are seeded around every call.
@@ -48,6 +49,24 @@ class EstimatorModel(Model):
         flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
         return np.asarray(self.fitted.score_samples(flat), dtype=np.float64)
 
+    def latents(self, x: np.ndarray, *, noise: float = 0.0, key: Key) -> np.ndarray:
+        """(n, k) by the object's `latents`, which is told of `noise` if it takes that. Raises `FitFailed` when it gives something
+        else than a row of numbers for each record."""
+        if not _encodes(self.fitted):
+            raise NotImplementedError(f"{_name(self.fitted)} has no latents")
+        flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+        told = {"noise": noise} if "noise" in _parameters(self.fitted.latents) else {}
+        found = _called(self.fitted, "latents", key / "latents", flat, **told)
+        try:
+            codes = np.asarray(found, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise FitFailed(f"{_name(self.fitted)}.latents gave no array of numbers") from error
+        if codes.ndim != 2 or len(codes) != len(flat):
+            raise FitFailed(
+                f"{_name(self.fitted)}.latents gave shape {codes.shape}; ({len(flat)}, k) would be right"
+            )
+        return codes
+
     def _rows(self, drawn: Any, n: int) -> np.ndarray:
         name = _name(self.fitted)
         first = drawn[0] if isinstance(drawn, tuple) and drawn else drawn
@@ -71,8 +90,9 @@ class EstimatorModel(Model):
 class Estimator(Learner):
     """Any object with `fit` and `sample`, taken as it is.
 
-    `has_log_prob` of an instance says whether its object has `score_samples`. Raises `SpecError` at once for an object
-    that cannot be imported, made or used; what goes wrong in a fit is a `FitFailed` that names the object.
+    `has_log_prob` of an instance says whether its object has `score_samples`, `has_latents` whether it has `latents`. Raises
+    `SpecError` at once for an object that cannot be imported, made or used; what goes wrong in a fit is a `FitFailed` that names
+    the object.
 
     >>> learner = Estimator(object="sklearn.neighbors:KernelDensity", arguments={"bandwidth": 0.5})
     >>> model = learner.fit(Samples.of(np.zeros((20, 2))), key=Key(0))
@@ -107,6 +127,7 @@ class Estimator(Learner):
                     f"learner.object: {_name(made)} has no method '{method}'; an object with fit and sample would do"
                 )
         object.__setattr__(self, "has_log_prob", _scores(made))
+        object.__setattr__(self, "has_latents", _encodes(made))
 
     def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> EstimatorModel:
         made = self._new(self._given(), key)
@@ -158,6 +179,10 @@ def _fits(given: Any) -> bool:
 
 def _scores(fitted: Any) -> bool:
     return callable(getattr(fitted, "score_samples", None))
+
+
+def _encodes(fitted: Any) -> bool:
+    return callable(getattr(fitted, "latents", None))
 
 
 def _cloned(given: Any) -> Any:

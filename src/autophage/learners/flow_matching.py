@@ -10,6 +10,8 @@ square is the mean over a record's entries.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from torch import Tensor, nn
 
 from autophage.diffusion.coupling import COUPLINGS, equalised
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Guided
-from autophage.diffusion.ode import METHODS, integrate
+from autophage.diffusion.guidance import Guided, within
+from autophage.diffusion.negative import of_velocity
+from autophage.diffusion.ode import METHODS, RULES, integrate
 from autophage.diffusion.preconditioning import along
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
@@ -50,18 +53,36 @@ class FlowMatchingModel(DenoisingModel):
     def velocity(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """v(x, t; label) of x's shape (n, ...) in network space; t () or (n,) in [0, 1]; label (n,).
 
-        Guided where `sampling` says so, with weight w: (1 + w) v(x, t; label) - w v(x, t; none).
+        Guided where `sampling` says so, with weight w: (1 + w) v(x, t; label) - w v(x, t; none); and each half extrapolated away
+        from an auxiliary where there is one.
         """
+        return self._watched(self._steered(), self._velocity_of, of_velocity)(x, t, label)
+
+    def _steered(self) -> Denoiser:
+        plain = self._of(self._velocity_of)
         if not self.guidance:
-            return self._plain(x, t, label)
+            return plain
         assert self.classes is not None  # a run refuses guidance without them
         # Guidance is the same line through two estimates, whether these are of a record or of a velocity.
-        return Guided(self._plain, self.guidance, null=self.classes)(x, t, label)
+        asked = self.sampling
+        changes = asked.guidance_decay is not None or asked.guidance_interval is not None
+        schedule = self._schedule if changes else None
+        return Guided(plain, self.guidance, null=self.classes, schedule=schedule)
 
-    def _plain(self, y: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """The network's velocity, with the arguments of a `Denoiser`: x_t, t and the class."""
-        told = (LONGEST * torch.as_tensor(sigma, device=y.device)).expand(len(y))
-        return self.net(y, told.to(y.dtype), label)
+    def _schedule(self, t: Tensor) -> Tensor:
+        """What the weight of guidance is multiplied by at time t: u = t, and the noise level is (1 - t) / t."""
+        low, high = self.sampling.guidance_interval or (0.0, math.inf)
+        return (-(self.sampling.guidance_decay or 0.0) * t).exp() * within((1 - t) / t, low, high)
+
+    @staticmethod
+    def _velocity_of(net: nn.Module) -> Denoiser:
+        """A network's velocity, with the arguments of a `Denoiser`: x_t, t and the class."""
+
+        def velocity(y: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            told = (LONGEST * torch.as_tensor(sigma, device=y.device)).expand(len(y))
+            return net(y, told.to(y.dtype), label)
+
+        return velocity
 
     def denoiser(self) -> Denoiser:
         """The same model as an estimate of E[x0 | y], y = x0 + sigma n: what diffusion samplers ask for.
@@ -80,13 +101,30 @@ class FlowMatchingModel(DenoisingModel):
 
         return denoise
 
-    def decode(self, z: Tensor, label: Tensor | None, draw: Callable[[int], Tensor]) -> Tensor:
-        """Records (n, ...) in network space, by the ODE from z."""
+    def decode(
+        self,
+        z: Tensor,
+        label: Tensor | None,
+        draw: Callable[[int], Tensor],
+        see: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """Records (n, ...) in network space, by the ODE from z. What is seen on the way is x + (1 - t) v(x, t) at the beginning of
+        each step of a method of fixed steps: the model's E[x0 | x_t = x]."""
         method = self.sampling.sampler or METHOD
         steps = self.sampling.steps or STEPS.get(method, 1)
         # The errors that dopri5 looks for drown in the rounding of bfloat16, and it would take ever smaller steps.
         with torch.autocast(z.device.type, enabled=False) if method == "dopri5" else nullcontext():
-            return integrate(lambda x, t: self.velocity(x, t, label), z, method, steps=steps).x
+            if see is None or method not in RULES:
+                return integrate(lambda x, t: self.velocity(x, t, label), z, method, steps=steps).x
+            stages, asked = len(RULES[method].nodes), itertools.count()
+
+            def velocity(x: Tensor, t: Tensor) -> Tensor:
+                v = self.velocity(x, t, label)
+                if next(asked) % stages == 0:
+                    see(x + along(1 - t, x) * v.to(x.dtype))
+                return v
+
+            return integrate(velocity, z, method, steps=steps).x
 
 
 @dataclass(frozen=True)
@@ -149,7 +187,9 @@ class FlowMatching(DenoisingLearner):
         "Esser et al. (2024), Scaling rectified flow transformers for high-resolution image synthesis, ICML, "
         "arXiv 2403.03206 (learner.time: logit_normal)",
     )
-    sampling_keys: ClassVar[frozenset[str]] = frozenset({"bias", "guidance", "sampler", "steps"})
+    sampling_keys: ClassVar[frozenset[str]] = frozenset(
+        {"bias", "guidance", "guidance_decay", "guidance_interval", "sampler", "steps"}
+    )
     model: ClassVar[type[DenoisingModel]] = FlowMatchingModel
 
     coupling: Literal["independent", "optimal"] = "independent"
@@ -172,6 +212,19 @@ class FlowMatching(DenoisingLearner):
 
     def objective(self, records: RecordsToLearn, facts: Mapping[str, Any]) -> _Objective:
         return _Objective(records, self.coupling, self.time)
+
+    def estimates(self, sampling: Sampling) -> int | None:
+        method = sampling.sampler or METHOD
+        return (sampling.steps or STEPS[method]) if method in STEPS else None
+
+    def evaluations(self, sampling: Sampling) -> float:
+        method = sampling.sampler or METHOD
+        # dopri5 chooses its steps; ten that it accepts are usual.
+        stages, steps = (
+            (len(RULES[method].nodes), sampling.steps or STEPS.get(method, 1)) if method in RULES else (6, 10)
+        )
+        guided = bool(sampling.guidance) or sampling.bias not in (None, 1)
+        return stages * steps * (2 if guided else 1)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)

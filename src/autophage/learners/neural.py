@@ -31,6 +31,8 @@ class NeuralLearner(Learner):
 
     weighted: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = True
+    has_network: ClassVar[bool] = True
+    """Its models are networks, whose weights can be merged."""
 
     records: int = 200_000
     """Records seen in each training, whatever the size of the training set."""
@@ -211,10 +213,10 @@ class NetworkModel(Model):
 
 
 def opened(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, dict[str, Tensor] | None]]:
-    """The header, and the tensors of each group ("net", "last", "optimiser"; None where there are none)."""
+    """The header, and the tensors of each group ("net", "last", "optimiser", "auxiliary"; None where there are none)."""
     header = json.loads(np.asarray(arrays["header"], dtype=np.uint8).tobytes())
     groups: dict[str, dict[str, Tensor] | None] = {}
-    for group in ("net", "last", "optimiser"):
+    for group in ("net", "last", "optimiser", "auxiliary"):
         found = {
             k.removeprefix(f"{group}."): torch.from_numpy(np.array(v))
             for k, v in arrays.items()

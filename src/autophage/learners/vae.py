@@ -164,6 +164,10 @@ class VaeModel(NetworkModel):
         means, sds = zip(*parts, strict=True)
         return np.concatenate(means), np.concatenate(sds)
 
+    def latents(self, x: np.ndarray, *, noise: float = 0.0, key: Key | None = None) -> np.ndarray:
+        """The encoder's means (n, k) of records x (n, ...); an autoencoder knows no noise levels."""
+        return np.asarray(self.encode(x)[0] if len(x) else np.empty((0, self.net.latent)), dtype=np.float64)
+
     def elbo(self, x: np.ndarray, key: Key, draws: int = 1) -> np.ndarray:
         """E_q log p(x | z) - KL(q | prior) (n,), in nats per record x (n, ...) and its own units, over `draws` latents each.
 

@@ -101,6 +101,11 @@ class DiTOfDiffusers(Net):
         for block in blocks:
             block.norm1.emb.class_embedder.dropout_prob = 0.0
 
+    @property
+    def bottleneck(self) -> nn.Module:
+        blocks: Any = self.model.transformer_blocks
+        return blocks[(len(blocks) - 1) // 2]
+
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         told = self.told(label, x)
         if told is None:

@@ -71,6 +71,10 @@ class _Perceptron(Net):
         self.norm = nn.LayerNorm(network.width)
         self.out = zeroed(nn.Linear(network.width, out_channels))
 
+    @property
+    def bottleneck(self) -> nn.Module:
+        return self.blocks[(len(self.blocks) - 1) // 2]
+
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         e = self.conditioning(noise, self.told(label, x))
         h = self.into(x)

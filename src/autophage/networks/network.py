@@ -77,6 +77,13 @@ class Net(nn.Module):
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
+    @property
+    def bottleneck(self) -> nn.Module:
+        """The module whose output is the record's latent code. Raises `SpecError` where a network does not say."""
+        raise SpecError(
+            f"network {self.network.kind} does not say where its bottleneck is, so it has no latents"
+        )
+
     def told(self, label: Tensor | None, x: Tensor) -> Tensor | None:
         """The labels (n,) of the records x (n, ...): the null class for everybody where none are given, and None where the
         network knows no classes, which then must not be given any."""

@@ -174,6 +174,10 @@ class _UNet(Net):
         self.norm = _norm(widths[0])
         self.out = zeroed(nn.Conv2d(widths[0], out_channels * patch**2, 3, padding=1))
 
+    @property
+    def bottleneck(self) -> nn.Module:
+        return self.attention  # the last thing at the coarsest level, also where it does nothing
+
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         e = self.conditioning(noise, self.told(label, x))
         h = nn.functional.pixel_unshuffle(self.margin.wider(x), self.patch)

@@ -193,6 +193,11 @@ class UNetOfDiffusers(Net):
         config: Any = model.config
         self.margin = Margin(shape[1], shape[2], 2 ** (len(config["block_out_channels"]) - 1))
 
+    @property
+    def bottleneck(self) -> nn.Module:
+        model: Any = self.model
+        return model.mid_block
+
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         told = self.told(label, x)
         (output,) = self.model(self.margin.wider(x), noise, class_labels=told, return_dict=False)
