@@ -92,7 +92,8 @@ def test_metrics_of_samples(kind):
         real = records(domain)
         draw = (KEY / "generated" / domain).generator()
         generated = Samples.of(
-            real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1
+            real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1,
+            label=real.label[:50] if "labels" in metric.needs else None,
         )
         laws.metric(metric, real, generated, key=KEY)
 
@@ -104,6 +105,7 @@ CURATED = {
     **dict.fromkeys(("proposals", "acceptance", "effective_size", "certified_contraction"), FILTER),
     **dict.fromkeys(("rejected_records", "rejected_choices"), CHOICE),
     "duplicates": REPLACED,
+    "noted": FILTER,
 }
 """Metrics of what curation notes: there are rows where something is curated."""
 ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
@@ -112,6 +114,8 @@ ENCODED = ("elbo", "encoder_spread", "training")
 """Metrics that read what only deep models have."""
 LATENT = ("orthogonality", "latent_confidence")
 """Metrics of labelled records in a latent space."""
+MODED = ("mode_interpolation",)
+"""Metrics that know the modes of a true mixture."""
 PICTURED = ("spectrum",)
 """Metrics that look at pictures."""
 
@@ -131,6 +135,8 @@ def test_metrics_of_models(kind):
         if symbols
         else {"kind": "digits"}
         if kind in PICTURED
+        else {"kind": "eight_gaussians"}
+        if kind in MODED
         else {"kind": "labelled_blobs", "size": 200}
         if kind in LATENT
         else {"kind": "regression" if pairs else "gaussian", "dim": 2},

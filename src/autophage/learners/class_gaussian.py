@@ -27,7 +27,8 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 
 class ClassGaussianModel(Model):
-    """`shares` (C,), `means` (C, d), `covariances` (C, d, d) of the fit; `blur` is a standard deviation in the records' units.
+    """`shares` (C,) up to a factor, `means` (C, d), `covariances` (C, d, d) of the fit; `blur` is a standard deviation in the
+    records' units.
 
     A class without records keeps its place with a share of zero and is not sampled again; records that are asked of it come from
     the others.
@@ -142,7 +143,7 @@ class ClassGaussian(Learner):
     >>> x = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0, 0], [5, 5]], 100, axis=0)
     >>> model = ClassGaussian().fit(Samples.of(x, label=np.repeat([0, 1], 100)), key=Key(0))
     >>> model.sample(6, key=Key(1)).label.sum().item(), model.shares.tolist()
-    (3, [0.5, 0.5])
+    (3, [100.0, 100.0])
     """
 
     has_log_prob: ClassVar[bool] = True
