@@ -533,7 +533,8 @@ class RecordsToLearn:
         device = world().here(device)
         self.table, self.space, self.classes = Table(x, device), space, classes
         self.label, self.weight = (
-            None if values is None else torch.from_numpy(values).to(device) for values in (label, weight)
+            None if values is None else torch.from_numpy(np.array(values)).to(device)
+            for values in (label, weight)
         )
         self.condition_dropout, self.flip = condition_dropout, flip
         self.shares = None if label is None else np.bincount(label, minlength=classes or 0).astype(float)
