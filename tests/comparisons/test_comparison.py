@@ -159,6 +159,13 @@ def test_learners_without_a_budget_are_compared_as_they_are() -> None:
     assert "no budget of records" in matching(found)
 
 
+def test_a_seed_that_was_drawn_is_kept(tmp_path: Path) -> None:
+    spec = {k: v for k, v in SPEC.items() if k != "seed"} | {"replicates": 1, "generations": 2}
+    first = compare(spec, ["real_kept"], tmp_path / "drawn")
+    again = compare(spec, ["real_kept"], tmp_path / "drawn")
+    assert course(first.runs["plain"], "frechet_pixels") == course(again.runs["plain"], "frechet_pixels")
+
+
 def test_gains_are_paired_and_exact() -> None:
     gain = Gain(float(np.log(4.0)), 0.1, 5)
     assert gain.share == pytest.approx(0.75)

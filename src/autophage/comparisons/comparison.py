@@ -176,14 +176,14 @@ def compare(
             f"budget is {budget!r}{nearest(str(budget), BUDGETS)}; it must be one of: {', '.join(BUDGETS)}"
         )
     chosen = safeguards_of(safeguards)
-    base = _base(Spec.of(spec, **keys))
+    folder = None if out is None else Path(out)
+    base = _base(_seeded(Spec.of(spec, **keys), folder))
     arms = {PLAIN: base, **{s.name: s.applied(base) for s in chosen}}
     for name, raw in arms.items():
         try:
             Loop(Spec.of(raw))
         except UserError as error:
             raise SpecError(f"safeguard {name}: {error}" if name != PLAIN else str(error)) from error
-    folder = None if out is None else Path(out)
     if folder is None and workers > 1:
         raise SpecError("a comparison in several processes needs a folder; give out, or workers=1")
     work = _Work(arms, {s.name: s for s in chosen}, budget, folder, workers, observe)
@@ -235,6 +235,14 @@ def _compared(
         for name, done in runs.items()
     ]
     return Comparison(outcomes, budget, risk, folder, seconds, _plane(plain))
+
+
+def _seeded(spec: Spec, folder: Path | None) -> Spec:
+    """The spec with the seed that the folder's comparison drew, where none was given."""
+    place = None if folder is None else folder / "comparison.json"
+    if not spec.seed_drawn or place is None or not place.is_file():
+        return spec
+    return spec.model_copy(update={"seed": json.loads(place.read_text())["arms"][PLAIN]["seed"]})
 
 
 def _base(spec: Spec) -> dict[str, Any]:
