@@ -15,6 +15,10 @@ KNOWN_TO = 0.65
 """Standard errors come from twenty groups of replicates, so they are themselves known to 16 %; two of these."""
 
 
+WARNED = {"lsf_top": "mode seeking"}
+"""Runs that are there to show what they are warned of, and a word of the warning."""
+
+
 def reproduced(name, only=None):
     recipe = recipes()[name]
     checks = recipe.checks_at("small")
@@ -23,7 +27,8 @@ def reproduced(name, only=None):
     runs = {n: run(Spec.of(raw), pictures=False, first_models=first) for n, raw in specs.items()}
     for n, done in runs.items():
         assert not done.failures, f"{n}: {done.failures}"
-        assert not done.warnings, f"{n}: {done.warnings}"
+        unexpected = [w for w in done.warnings if n not in WARNED or WARNED[n] not in w]
+        assert not unexpected, f"{n}: {unexpected}"
     if only is not None:
         several = ("order", "ratio", "effective_size")
         checks = [
