@@ -14,7 +14,7 @@ from autophage.errors import FitFailed, SpecError
 from autophage.interventions import COSTS, Curation
 from autophage.keys import Key
 from autophage.parts import Model
-from autophage.samples import Batch, Samples
+from autophage.samples import Batch, Samples, chunks
 
 if TYPE_CHECKING:
     from autophage.loop import Loop
@@ -66,12 +66,11 @@ class Proposals:
         self.block = block
         self._root = key
         self._draws = 0
-        self.seen: list[Any] = []
-        """All that was looked at: the samples that were given, and those that were drawn."""
+        self._seen: list[Samples] = []
 
     def curated(self, samples: Any, curations: Sequence[Curation]) -> Any:
         """The samples after every curation, in their order. Raises `FitFailed` when none is left."""
-        self.seen.append(samples)
+        self._see(samples)
         for i, curation in enumerate(curations):
             self.key = self._root / i
             samples = curation.apply(samples, context=self)
@@ -95,19 +94,27 @@ class Proposals:
         self._draws += 1
         self.proposals = self.proposals + n
         drawn = self._more(n, self._root / "draw" / self._draws)
-        self.seen.append(drawn)
+        self._see(drawn)
         return drawn
+
+    def _see(self, samples: Any) -> None:
+        """Holds on to the first records that are looked at, for examples of the first block; of the others nothing is shown."""
+        left = WATCHED - sum(map(len, self._seen))
+        if self.block == 0 and left > 0 and isinstance(samples, Samples):
+            self._seen.append(samples[np.arange(min(left, len(samples)))])
 
     def judged(self, kept: Any) -> Judged | None:
         """A few of the records that were looked at: those that `kept` holds, and those that it does not; None at theory
-        scale."""
-        if not isinstance(kept, Samples) or not all(isinstance(s, Samples) for s in self.seen):
+        scale, and for any block but the first."""
+        if not isinstance(kept, Samples) or not self._seen:
             return None
-        seen = Samples.join(self.seen)
-        seen = seen[np.arange(min(len(seen), WATCHED))]
-        x = np.asarray(seen.x)
-        weight = dict(zip(_names(kept.x), np.asarray(kept.weight).tolist(), strict=True))
-        found = np.array([weight.get(name, 0.0) for name in _names(x)])
+        x = np.asarray(Samples.join(self._seen).x)
+        names = _names(x)
+        weight = dict.fromkeys(names, 0.0)
+        weights = iter(np.asarray(kept.weight).tolist())
+        for part in chunks(kept.fields["x"], WATCHED):
+            weight |= {n: w for n, w in zip(_names(part), weights, strict=False) if n in weight}
+        found = np.array([weight[name] for name in names])
         best, worst = np.argsort(-found, kind="stable"), np.argsort(found, kind="stable")
         taken = best[found[best] > 0][:SHOWN]
         # Where records are weighed and none is dropped, the lightest stand for those.

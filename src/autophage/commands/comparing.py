@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -19,6 +18,7 @@ from autophage.comparisons import compare as run_comparison
 from autophage.comparisons.paged import gained, matching, sentence
 from autophage.comparisons.safeguards import safeguards_of
 from autophage.report.courses import number
+from autophage.runs.folder import as_name
 from autophage.spec import Spec, override
 
 
@@ -34,8 +34,7 @@ def compare(
     chosen = safeguards_of(safeguards)
     spec = Spec.of(override(raw(given), settings))
     if out is None:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip(".-") or "loop"
-        out = Path("comparisons") / f"{name}-{spec.digest}-{budget}"
+        out = Path("comparisons") / f"{as_name(spec.name, 'loop')}-{spec.digest}-{budget}"
     console = Console(stderr=True)
     try:
         # What a learner prints belongs to the progress: the answer alone is on standard output.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -25,6 +24,7 @@ from rich.table import Table
 from autophage.commands.opening import SPECS, opened, said
 from autophage.loop import Loop
 from autophage.runs.estimate import estimate
+from autophage.runs.folder import as_name
 from autophage.runs.run import Run
 from autophage.runs.run import run as run_spec
 from autophage.spec import Spec
@@ -59,12 +59,7 @@ def run(
     if not as_json and Path(given).suffix.lower() not in SPECS:
         console.print(f"[dim]# the spec for {given}; save it to change it[/]")
         console.print(spec.to_yaml(), markup=False, highlight=False, style="dim")
-    # A name is free text; of a folder's name only what every file system takes.
-    place = (
-        Path("runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', spec.name).strip('.-') or 'run'}-{spec.digest}"
-        if out is None
-        else out
-    )
+    place = Path("runs") / f"{as_name(spec.name, 'run')}-{spec.digest}" if out is None else out
     try:
         # What a learner prints belongs to the progress: the answer alone is on standard output.
         with Progressing(spec, console, quiet=as_json) as observe, redirect_stdout(sys.stderr):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -18,6 +17,7 @@ from rich.table import Table
 from autophage.commands.opening import raw, said
 from autophage.errors import SpecError
 from autophage.report.courses import number
+from autophage.runs.folder import as_name
 from autophage.spec import override
 from autophage.sweeps.grid import axes_of
 from autophage.sweeps.grid import said as literal
@@ -42,7 +42,7 @@ def sweep(
 ) -> int:
     base, axes = override(raw(given), settings), axes_of(grid)
     if out is None:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(base.get("name", "loop"))).strip(".-") or "sweep"
+        name = as_name(str(base.get("name", "loop")), "sweep")
         out = Path("sweeps") / f"{name}-{digest(base, axes)}"
     console = Console(stderr=True)
     try:

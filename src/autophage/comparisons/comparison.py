@@ -11,8 +11,6 @@ In a folder it can be stopped and repeated: arms that have ended are not run aga
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -31,7 +29,7 @@ from autophage.comparisons.safeguards import PLAIN, Safeguard, safeguards_of
 from autophage.errors import RunError, SpecError, UserError
 from autophage.loop import Loop
 from autophage.registry import nearest
-from autophage.runs.folder import write
+from autophage.runs.folder import as_name, write
 from autophage.runs.run import Run, load, run
 from autophage.spec import Spec
 from autophage.worker import environment
@@ -204,7 +202,7 @@ def opened(folder: str | Path) -> Comparison:
         raise RunError(f"there is no comparison at {place}: no comparison.json in it")
     body = json.loads((place / "comparison.json").read_text())
     safeguards = {name: Safeguard(name, **said) for name, said in body["safeguards"].items()}
-    runs = {name: load(place / safe(name)) for name in body["arms"]}
+    runs = {name: load(place / as_name(name, "arm")) for name in body["arms"]}
     for name, done in runs.items():
         if done.status not in ("completed", "failed"):
             raise RunError(
@@ -349,15 +347,15 @@ def _runs(work: _Work) -> dict[str, Run]:
         return found
     specs = {name: Spec.of({**raw, "name": name}) for name, raw in work.arms.items()}
     for name, spec in specs.items():
-        write(work.folder / f"{safe(name)}.yaml", spec.to_yaml())
+        write(work.folder / f"{as_name(name, 'arm')}.yaml", spec.to_yaml())
     if work.workers == 1:
         for name, spec in specs.items():
             work.tell("arm", arm=name)
-            place = work.folder / safe(name)
+            place = work.folder / as_name(name, "arm")
             run(spec, place, resume=True, observe=work.observe, first_models=work.models(spec))
     else:
         _side_by_side(work, list(specs))
-    return {name: load(work.folder / safe(name)) for name in specs}
+    return {name: load(work.folder / as_name(name, "arm")) for name in specs}
 
 
 def _side_by_side(work: _Work, names: list[str]) -> None:
@@ -370,7 +368,13 @@ def _side_by_side(work: _Work, names: list[str]) -> None:
                 name = waiting.pop(0)
                 work.tell("arm", arm=name)
                 heard = tempfile.TemporaryFile()  # noqa: SIM115
-                command = [sys.executable, "-m", "autophage.comparisons.worker", str(work.folder), safe(name)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "autophage.comparisons.worker",
+                    str(work.folder),
+                    as_name(name, "arm"),
+                ]
                 process = subprocess.Popen(
                     command,
                     env=environment(),
@@ -402,11 +406,6 @@ def _side_by_side(work: _Work, names: list[str]) -> None:
         for process, heard in busy.values():
             process.communicate()
             heard.close()
-
-
-def safe(name: str) -> str:
-    """An arm's name as one of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "arm"
 
 
 def _risk(plain: Run) -> str:
@@ -456,8 +455,3 @@ def _gain(plain: Run, arm: Run, risk: str) -> Gain | None:
         return None
     error = float(np.std(ratios, ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan")
     return Gain(float(np.mean(ratios)), error, len(ratios))
-
-
-def cores() -> int:
-    """Processes that can work at once here."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

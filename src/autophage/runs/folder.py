@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,15 @@ def _said(path: Path) -> Iterator[None]:
             errno.EEXIST: "a part of the path is a file, not a folder",
         }.get(error.errno or 0, error.strerror or str(error))
         raise RunError(f"cannot write to {path}: {reason}") from error
+
+
+def as_name(text: str, empty: str) -> str:
+    """Free text as a folder's name: only what every file system takes; `empty` where nothing of it is left.
+
+    >>> as_name("digits: half / half", "run"), as_name("...", "run")
+    ('digits-half-half', 'run')
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or empty
 
 
 def write(path: Path, content: bytes | str) -> None:
