@@ -113,3 +113,33 @@ class Halved:
 
 class Odd:
     """Neither fits nor samples."""
+
+
+class NearestMean(Model):
+    """Labels of the nearest mean."""
+
+    def __init__(self, means: np.ndarray) -> None:
+        self.means = means
+
+    def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
+        assert given is not None and len(given) == n
+        distance = ((given.flat()[:, None] - self.means) ** 2).sum(axis=2)
+        return Samples.of(given.x, label=np.nanargmin(distance, axis=1))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"means": self.means}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labeller(Learner):
+    """Describes records by the class whose mean is nearest."""
+
+    describes: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
+
+    def fit(self, data: Samples, *, start: Any = None, key: Key) -> NearestMean:
+        label, x = np.asarray(data.label), data.flat()
+        return NearestMean(np.array([x[label == c].mean(axis=0) for c in range(int(label.max()) + 1)]))
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> NearestMean:
+        return NearestMean(np.asarray(arrays["means"]))

@@ -55,7 +55,7 @@ def built(slot, kind):
     cls = registry.find(slot, kind)
     settings = SMALL[slot].get(kind, {})
     names = getattr(cls, "__dataclass_fields__", {})
-    from autophage.spec import part
+    from autophage.intake import part
 
     return part(slot, {"kind": kind, **{k: v for k, v in settings.items() if k in names}}, slot)
 

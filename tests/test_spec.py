@@ -133,7 +133,7 @@ def test_unknown_keys_of_agents():
         ({"sampling": {"temperature": 0.5}}, "sampling.temperature is not understood by learner gaussian"),
         ({"sampling": 3}, "sampling must be a mapping"),
         ({"verdict": 3}, "verdict must be a mapping"),
-        ({"feeds": {"from": "main"}}, "feeds must be a list"),
+        ({"feeds": {"from": "main"}}, "it must be a list of {from, to, share}"),
         ({"feeds": [{"from": "main", "to": "main", "share": 0.4}]}, "sum to 0.4; they must sum to 1"),
         ({"feeds": [{"from": "main", "to": "main", "share": 1.4}]}, "a share must lie in [0, 1]"),
         ({"feeds": [{"from": "main"}]}, "feeds[0].to is missing"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autophage import registry
+from autophage.ecosystem import chains, root
 from autophage.errors import SpecError, UserError
 from autophage.parts import Model
 from autophage.piles import planned_fresh
@@ -19,6 +20,7 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
     """Raises `SpecError` at the first misfit; returns warnings. `agents` are the spec's with their learners as
     the run uses them, `real` the size of each one's generation 0."""
     warnings: list[str] = []
+    _parts_of_the_real(spec, agents, real)
     for name, agent in agents.items():
         where = f"agents.{name}." if len(spec.agents) > 1 else ""
         _learner(spec, agent, where)
@@ -26,7 +28,7 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
         warnings += agent.workflow.check(spec.generations, real[name])
         _weights(spec, agent, real[name], where)
         _sizes(spec, agent, real[name], where)
-        _fresh(spec, agent, real[name], where)
+        _fresh(spec, agent, real[name], _begun(spec, agents, real, name), where)
         _statistics(spec, name, agent, real[name], where)
         warnings += _total_collapse(spec, name, agent, where)
     batched = {bool(getattr(a.learner, "batched", False)) for a in agents.values()}
@@ -38,6 +40,25 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
         )
     _metrics(spec, agents)
     return warnings
+
+
+def _parts_of_the_real(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> None:
+    """Chains that begin with real records of their own need enough of them."""
+    if spec.data.unlimited:
+        return
+    needed, available = _begun(spec, agents, real, next(iter(agents))), len(spec.data.train())
+    if needed > available:
+        raise SpecError(
+            f"the ecosystem's chains ask for {needed} real records of their own but the training part has {available}; set "
+            "workflow.initial_size lower, or share them (real_parts: shared)"
+        )
+
+
+def _begun(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int], name: str) -> int:
+    """Real records that an agent cannot get as fresh ones, since generation 0 has had them."""
+    if spec.real_parts == "shared":
+        return real[name]
+    return sum(max(real[a] for a in agents if root(agents, a) == chain) for chain in chains(agents))
 
 
 def _learner(spec: Spec, agent: Any, where: str) -> None:
@@ -65,12 +86,38 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
         raise SpecError(
             f"{where}learner {kind} needs labels and data {registry.kind_of('data', spec.data)} has none"
         )
+    if getattr(learner, "needs_captions", False) and "caption" not in spec.data.reference().fields:
+        raise SpecError(
+            f"{where}learner {kind} needs captions and data {registry.kind_of('data', spec.data)} has none; take data that have, "
+            "such as scenes or captioned_images, or set data.captions: classes"
+        )
+    if agent.given is not None:
+        _given(spec, agent, kind, where)
     if spec.initial_model is not None and not hasattr(learner, "initial"):
         raise SpecError(f"initial_model is given but learner {kind} cannot start from a known law")
     if spec.initial_model is not None:
         learner.initial(spec.initial_model, spec.data.dim)
     if kind == "gaussian" and learner.covariance == "full" and not learner.ridge:
         _full_rank(spec)
+
+
+def _given(spec: Spec, agent: Any, kind: str, where: str) -> None:
+    """Only models that can be told what to describe, or what to paint, are given records."""
+    learner = agent.learner
+    able = ("describes", "needs_captions", "conditional")
+    if getattr(learner, "batched", False) or not any(getattr(learner, key, False) for key in able):
+        raise SpecError(
+            f"{where}given is `{agent.given}` but models of learner {kind} cannot be given records; leave it out, or take a "
+            "learner that describes or is conditional, such as captioner, classifier or text_to_image"
+        )
+    source = spec.agents.get(agent.given)
+    if source is not None and getattr(learner, "describes", False):
+        return
+    if source is not None and not getattr(source.learner, "describes", False):
+        raise SpecError(
+            f"{where}given names {agent.given}, which makes records of its own; an agent that paints is given the records of one "
+            "that describes"
+        )
 
 
 def _interventions(spec: Spec, agent: Any, where: str) -> None:
@@ -201,15 +248,15 @@ def _rows(row: Any, real: int, ends: list[float]) -> float:
     return ends[row.last + 2] - ends[row.first + 1]
 
 
-def _fresh(spec: Spec, agent: Any, real: int, where: str) -> None:
+def _fresh(spec: Spec, agent: Any, real: int, begun: int, where: str) -> None:
     if spec.data.unlimited or getattr(agent.workflow, "reuse", False):
         return
     needed = planned_fresh(agent.workflow, spec.generations, real)
-    left = len(spec.data.train()) - real
+    left = len(spec.data.train()) - begun
     if needed > left:
         raise SpecError(
             f"{where}workflow asks for up to {needed} fresh real records over {spec.generations} generations but the data "
-            f"has {left} beyond the {real} of generation 0; set workflow.initial_size lower or workflow.reuse: true"
+            f"has {left} beyond the {begun} of generation 0; set workflow.initial_size lower or workflow.reuse: true"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autophage.ecosystem import REAL_RECORDS, describers
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.parts import Model
@@ -41,6 +42,7 @@ class Evaluation:
         real_share: np.ndarray,
         key: Key,
         curation: Mapping[str, np.ndarray] = MappingProxyType({}),
+        peers: Mapping[str, Evaluation] = MappingProxyType({}),
     ) -> None:
         self.generation = state.generation
         self.agent = agent
@@ -54,14 +56,37 @@ class Evaluation:
         self.curation = curation
         self._loop = loop
         self._state = state
-        self._sampler = sampler
+        self.sampler = sampler
+        self.peers = peers
+        self._given = loop.agents[agent].given
         self._drawn: Any = None
+
+    @property
+    def last(self) -> bool:
+        """Whether this agent is the last one of its generation."""
+        return self.agent == self._loop.order[-1]
+
+    @property
+    def describes(self) -> bool:
+        """Whether this agent describes records of others."""
+        return bool(getattr(self._loop.agents[self.agent].learner, "describes", False))
+
+    @property
+    def described(self) -> bool:
+        """Whether another agent describes this one's records."""
+        return bool(describers(self._loop.agents, self.agent))
 
     def generated(self, r: int) -> Samples:
         """The evaluation draw of replicate r, never reused for training."""
         if self._drawn is None:
             n = self._loop.spec.evaluation_size or len(self.source.reference())
-            drawn = self._sampler.sample(n, key=self.key / "draw")
+            given = self.given(n)
+            key = self.key / "draw"
+            drawn = (
+                self.sampler.sample(n, key=key)
+                if given is None
+                else self.sampler.sample(n, key=key, given=given)
+            )
             if len(drawn) < n:
                 raise FitFailed(
                     f"the model of {self.agent} gave {len(drawn)} records for evaluation, {n} were asked for"
@@ -71,6 +96,16 @@ class Evaluation:
                 raise FitFailed("the model's samples are not finite")
             self._drawn = drawn if isinstance(drawn, Batch) else legal(self.source, drawn)
         return self._drawn.replicate(r) if isinstance(self._drawn, Batch) else self._drawn
+
+    def given(self, n: int) -> Samples | None:
+        """The n records that the model is given for its evaluation: held-out real ones, or those of the evaluation of the agent
+        that it describes; None where it is given none."""
+        if self._given is None:
+            return None
+        if self._given == REAL_RECORDS:
+            held = self.source.reference()
+            return held[np.arange(n) % len(held)]
+        return self.peers[self._given].generated(0)
 
     def first(self) -> Model:
         """Generation 0's model of this agent, as it was fitted."""

@@ -8,8 +8,8 @@
     D_{t+1} = execute(workflow.plan(t+1), real, fresh, k_0 .. k_t)
 
 `Loop.step` is this and nothing else. State in, state out: no part changes an earlier generation. A loop of
-one model is an ecosystem with one agent; a block of replicates steps together where the learner fits in
-closed form.
+one model is an ecosystem with one agent (`autophage.ecosystem`); a block of replicates steps together where the
+learner fits in closed form.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from autophage import ecosystem
 from autophage.checks import check
 from autophage.curating import Judged, Proposals, together
+from autophage.ecosystem import REAL_RECORDS, AgentSpec, Flow
 from autophage.errors import FitFailed
 from autophage.evaluation import Evaluation, legal
 from autophage.interventions import Treating
@@ -30,7 +32,7 @@ from autophage.keys import Key
 from autophage.parts import Measurement, Model, SufficientLearner
 from autophage.piles import RealData, Records, Summaries
 from autophage.samples import Batch, Samples
-from autophage.spec import AgentSpec, Spec
+from autophage.spec import Spec
 from autophage.workflows import Plan, takes_parts
 
 BLOCK = 1024
@@ -76,6 +78,8 @@ class Generation:
     measurements: list[Measurement]
     judged: Judged | None = None
     """Examples of what curation kept and dropped (records)."""
+    flow: tuple[Flow, ...] = ()
+    """Where the records of its training set come from (records)."""
 
 
 Keep = Callable[[Samples, int, str], Samples]
@@ -101,6 +105,7 @@ class Loop:
             name: agent.model_copy(update={"learner": agent.learner.bound_to(self.source)})
             for name, agent in self.spec.agents.items()
         }
+        self.order = ecosystem.order(self.agents)
         self.batched = all(getattr(a.learner, "batched", False) for a in self.agents.values())
         available = None if self.source.unlimited else len(self.source.train())
         self.real = {name: a.workflow.start_size(available) for name, a in self.agents.items()}
@@ -164,14 +169,7 @@ class Loop:
         real_key = self.key(block) / "real"
         piles: dict[str, Records | Summaries] = {}
         for name, agent in self.agents.items():
-            data = RealData(
-                self.source,
-                self.real[name],
-                block.replicates,
-                self.batched,
-                self.spec.bootstrap,
-                getattr(agent.workflow, "reuse", False),
-            )
+            data = self._real_data(name, block)
             if self.paths[name] == "records":
                 segmented = getattr(agent.learner, "segmented", False)
                 relabelled = getattr(agent.learner, "relabels", False)
@@ -185,6 +183,28 @@ class Loop:
                 continue
             piles[name] = self._summaries(name, data, real_key)
         return State(block, 0, {}, piles)
+
+    def _real_data(self, name: str, block: Block) -> RealData:
+        """Where an agent gets its real records: where all do, or, from its chain's own part of them."""
+        reuse, skip, used = getattr(self.agents[name].workflow, "reuse", False), 0, self.real[name]
+        if self.spec.real_parts == "own":
+            sizes = {
+                chain: max(self.real[a] for a in self.agents if ecosystem.root(self.agents, a) == chain)
+                for chain in ecosystem.chains(self.agents)
+            }
+            at = list(sizes).index(ecosystem.root(self.agents, name))
+            skip, used = sum(list(sizes.values())[:at]), sum(sizes.values())
+        return RealData(
+            self.source,
+            self.real[name],
+            block.replicates,
+            self.batched,
+            self.spec.bootstrap,
+            reuse,
+            skip,
+            used,
+            any(a.given is not None for a in self.agents.values()),
+        )
 
     def _summaries(self, name: str, data: RealData, key: Key) -> Summaries:
         agent, exact = self.agents[name], self.paths[name] == "statistics"
@@ -209,18 +229,20 @@ class Loop:
         last = t + 1 == self.spec.generations
         models, done = dict(state.models), []
         drawn: dict[str, Any] = {}
-        for name in self.agents:
+        views: dict[str, Evaluation] = {}
+        for name in self.order:
             key = here / name
             data, real_share, chosen = self._training_set(name, state, key)
             models[name], treated = self._fit(name, data, state, key)
             sampler = self._sampler(name, models[name])
             drawn[name], notes, judged = (
-                (None, {}, None) if last else self._drawn(name, sampler, state, models, key, keep)
+                (None, {}, None) if last else self._drawn(name, sampler, state, models, key, keep, drawn)
             )
             notes = together(chosen.notes if chosen else {}, treated, notes)
-            record = self._record(
-                name, state, models[name], sampler, data, real_share, drawn[name], notes, key
+            views[name] = Evaluation(
+                self, state, name, models[name], sampler, real_share, key / "evaluate", notes, views
             )
+            record = self._record(views[name], data, drawn[name])
             done.append(replace(record, judged=judged or (chosen.judged(data) if chosen else None)))
         first = state.first if t or not self._looks_back else dict(models)
         if last:
@@ -235,7 +257,7 @@ class Loop:
         parts: list[Any] = list(self.spec.metrics)
         for agent in self.agents.values():
             parts += [*agent.curation, agent.treatment]
-        based = any(getattr(a.learner, "start", "") == "base" for a in self.agents.values())
+        based = any(getattr(a.learner, "start", "") == "base" or a.frozen for a in self.agents.values())
         return based or any("first" in getattr(part, "needs", ()) for part in parts)
 
     def _training_set(self, name: str, state: State, key: Key) -> tuple[Any, Any, Proposals | None]:
@@ -390,7 +412,7 @@ class Loop:
         body = self.spec.to_dict()
         later = getattr(self.agents[name].learner, "later", ())
         learner = {k: v for k, v in body["agents"][name]["learner"].items() if k not in later}
-        parts = (body["data"], learner, body["seed"], body["bootstrap"])
+        parts = (body["data"], learner, body["seed"], body["bootstrap"], self.spec.real_parts)
         return json.dumps([*parts, self.real[name], name], sort_keys=True, default=str)
 
     def _sampler(self, name: str, model: Model) -> Model:
@@ -405,27 +427,33 @@ class Loop:
         models: Mapping[str, Model],
         key: Key,
         keep: Keep | None,
+        drawn: Mapping[str, Any],
     ) -> tuple[Any, Mapping[str, np.ndarray], Judged | None]:
         """What the newest model gives to those who train on it next: as many records as the largest plan
         asks; what curation noted on the way, and examples of what it judged."""
-        pile, t = state.piles[name], state.generation
-        consumers = [a for a in self.agents if name in dict(self._feeding(a))]
-        plans = [self.plan(consumer, t + 1) for consumer in consumers or [name]]
+        pile, t, agent = state.piles[name], state.generation, self.agents[name]
+        if agent.frozen and t:
+            sampler = self._sampler(name, self.first(state, name))
+        consumers = ecosystem.needed(self.agents, self._feeding, name)
+        plans = [self.plan(consumer, t + 1) for consumer in consumers]
         plan = max((p for p in plans if p is not None), key=lambda p: p.new)
         if isinstance(pile, Summaries):
             return pile.sampled(sampler, plan, key / "sample"), {}, None
         if plan.new == 0:
             return None, {}, None
-        curations = [c for c in self.agents[name].curation if getattr(c, "on", "new") == "new"]
+        curations = [c for c in agent.curation if getattr(c, "on", "new") == "new"]
         for curation in curations:
             sampler = curation.sampler(sampler) if hasattr(curation, "sampler") else sampler
-        samples = self._stamped(name, pile.sampled(sampler, plan, key / "sample"), plan.new, t)
+        given = self._given(name, pile, plan.new, drawn)
+        n = plan.new if given is None else len(given)
+        samples = self._stamped(name, pile.sampled(sampler, n, key / "sample", given), n, t, given)
         notes: Mapping[str, np.ndarray] = {}
         judged: Judged | None = None
         if curations:
 
             def more(n: int, stream: Key) -> Any:
-                return self._stamped(name, sampler.sample(n, key=stream), n, t)
+                again = None if given is None else given[np.arange(n) % len(given)]
+                return self._stamped(name, pile.sampled(sampler, n, stream, again), n, t, again)
 
             def first() -> Model:
                 return self.first(state, name) if t else models[name]
@@ -440,7 +468,18 @@ class Loop:
             samples = keep(samples, t, name)
         return samples, notes, judged
 
-    def _stamped(self, name: str, samples: Any, n: int, t: int) -> Any:
+    def _given(self, name: str, pile: Any, n: int, drawn: Mapping[str, Any]) -> Samples | None:
+        """The records that an agent's model is given, n or as many as there are; None where it is given none."""
+        source = self.agents[name].given
+        if source is None:
+            return None
+        if source == REAL_RECORDS:
+            return pile.real[np.arange(n) % len(pile.real)]
+        if drawn[source] is None:
+            raise FitFailed(f"{source} made no records that {name} could be given")
+        return drawn[source][:n]
+
+    def _stamped(self, name: str, samples: Any, n: int, t: int, given: Samples | None = None) -> Any:
         """Samples of a model as records of the loop: enough of them, finite, legal, and with their origin."""
         if len(samples) < n:
             raise FitFailed(f"the model of {name} gave {len(samples)} records, {n} were asked for")
@@ -449,7 +488,10 @@ class Loop:
             raise FitFailed("the model's samples are not finite")
         if isinstance(samples, Batch):
             return Batch.of(samples.x, generation=t, agent=name)
-        return legal(self.source, samples).stamped(generation=t, agent=name)
+        samples = legal(self.source, samples)
+        if given is not None:
+            samples = Samples({**samples.fields, "source": ecosystem.origins(given)}, *samples.columns)
+        return samples.stamped(generation=t, agent=name)
 
     def _feeding(self, name: str) -> list[tuple[str, float]]:
         """Whose samples an agent trains on, and their shares; its own where nothing is said."""
@@ -466,8 +508,12 @@ class Loop:
         ]
         if len(pieces) == 1 and pieces[0][1] == 1.0 and len(pieces[0][0]) <= plan.new:
             return pile.grown(pieces[0][0], fresh)
-        counts = _portions([share for _, share in pieces], plan.new)
-        parts = [b.first(n) if self.batched else b[:n] for (b, _), n in zip(pieces, counts, strict=True)]
+        counts = ecosystem.portions([share for _, share in pieces], plan.new)
+        key = self.key(state.block) / "generation" / state.generation / name / "feed"
+        parts: list[Any] = [
+            b.first(n) if self.batched else _picked(b, n, key / i)
+            for i, ((b, _), n) in enumerate(zip(pieces, counts, strict=True))
+        ]
         if not parts:
             return pile.grown(_nothing(pile.real), fresh)
         return pile.grown(Batch.join(parts) if self.batched else Samples.join(parts), fresh)
@@ -481,28 +527,26 @@ class Loop:
                 result[name] = np.where((before < 0) & stuck, state.generation, before)
         return result
 
-    def _record(
-        self,
-        name: str,
-        state: State,
-        model: Model,
-        sampler: Model,
-        data: Any,
-        share: Any,
-        drawn: Any,
-        notes: Mapping[str, np.ndarray],
-        key: Key,
-    ) -> Generation:
-        R, t = state.block.replicates, state.generation
-        real_share = np.broadcast_to(np.asarray(share, dtype=np.float64), (R,))
-        size = _count(data)
+    def _record(self, view: Evaluation, data: Any, drawn: Any) -> Generation:
+        share = np.broadcast_to(np.asarray(view.real_share, dtype=np.float64), (view.replicates,))
         measurements: list[Measurement] = []
-        if self.spec.metrics:
-            view = Evaluation(self, state, name, model, sampler, real_share, key / "evaluate", notes)
-            for metric in self.spec.metrics:
+        describes = getattr(self.agents[view.agent].learner, "describes", False)
+        for metric in self.spec.metrics:
+            # What describes others' records makes none of its own.
+            if not describes or metric.of_descriptions or "samples" not in metric.needs:
                 measurements += metric.measure(view)
         kept = None if isinstance(drawn, tuple) else drawn
-        return Generation(t, name, model, sampler, size, real_share, kept, measurements)
+        return Generation(
+            view.generation,
+            view.agent,
+            view.model,
+            view.sampler,
+            _count(data),
+            share,
+            kept,
+            measurements,
+            flow=ecosystem.flows(data),
+        )
 
 
 def _fresh(plan: Plan | None) -> int:
@@ -525,13 +569,11 @@ def _count(data: Any) -> int:
     return int(np.max(data.count))
 
 
-def _portions(shares: list[float], total: int) -> list[int]:
-    """Whole numbers in the ratio of the shares, summing to the total (largest remainders)."""
-    exact = np.asarray(shares) * total
-    counts = np.floor(exact + 1e-9).astype(int)
-    for i in np.argsort(-(exact - counts), kind="stable")[: total - counts.sum()]:
-        counts[i] += 1
-    return counts.tolist()
+def _picked(samples: Samples, n: int, key: Key) -> Samples:
+    """n of an agent's records, those that another one takes: everybody draws its own."""
+    if n >= len(samples):
+        return samples
+    return samples[np.sort(key.generator().permutation(len(samples))[:n])]
 
 
 def _nothing(real: Any) -> Any:

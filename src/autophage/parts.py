@@ -113,6 +113,12 @@ class Sampling:
     """Noise that heun puts in again (S_churn of Karras et al. 2022); 0 is none."""
     observation_noise: bool | None = None
     """Add the observation noise to what a decoder says; otherwise its means are the samples."""
+    decoding: Literal["greedy", "sample", "beam"] | None = None
+    """How a captioner chooses words, or a classifier labels: the likeliest one, drawn by its probability, or by beams."""
+    beams: int | None = None
+    """Captions that are followed side by side where `decoding` is beam."""
+    budget: int | None = None
+    """The most words (tokens) of a caption."""
 
     def __post_init__(self) -> None:
         if self.bias is not None and not 0 <= self.bias <= 1:
@@ -136,6 +142,14 @@ class Sampling:
                 "give one"
             )
         self._check_schedule()
+        if self.decoding not in (None, "greedy", "sample", "beam"):
+            raise SpecError(f"sampling.decoding is {self.decoding!r}; it must be greedy, sample or beam")
+        for key, least in (("beams", 2), ("budget", 1)):
+            value = getattr(self, key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise SpecError(f"sampling.{key} is {value!r}; it must be a whole number of at least {least}")
+        if self.beams is not None and self.decoding != "beam":
+            raise SpecError("sampling.beams is for sampling.decoding: beam; set that as well")
         if self.steps is not None and (isinstance(self.steps, bool) or not self.steps >= 1):
             raise SpecError(f"sampling.steps is {self.steps}; it must be a whole number of at least 1")
         if self.eta is not None and not 0 <= self.eta <= 1:
@@ -180,6 +194,11 @@ class Learner(ABC):
     """Fits R replicates at once from a `Batch`; otherwise one replicate from `Samples`."""
     has_log_prob: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    needs_captions: ClassVar[bool] = False
+    """Fits records with a field `caption`."""
+    describes: ClassVar[bool] = False
+    """Its models do not make records but describe those they are given: `sample` returns the `given` ones with captions, or
+    labels, of its own."""
     conditional: ClassVar[bool] = False
     has_latents: ClassVar[bool] = False
     weighted: ClassVar[bool] = False
@@ -422,6 +441,26 @@ class View(Protocol):
         """Generation 0's model of this agent, for metrics that name "first" among their needs."""
         ...
 
+    @property
+    def peers(self) -> Mapping[str, View]:
+        """The agents of this generation that are done, this one included; all of them where this one is the last."""
+        ...
+
+    @property
+    def last(self) -> bool:
+        """Whether this agent is the last one of its generation."""
+        ...
+
+    @property
+    def describes(self) -> bool:
+        """Whether this agent describes records of others."""
+        ...
+
+    @property
+    def described(self) -> bool:
+        """Whether another agent describes this one's records."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
@@ -434,6 +473,8 @@ class Metric(ABC):
     """Of "truth", "log_prob", "labels", "samples", "train": refused before the start where the run has
     none. With "first", generation 0's models are kept for it (`View.first`)."""
     domains: ClassVar[frozenset[str]] = frozenset({"vectors", "symbols", "counts", "binary", "positive"})
+    of_descriptions: ClassVar[bool] = False
+    """Samples of an agent that describes others' records are measured too."""
 
     def check(self, source: Source) -> None:
         """Raises `SpecError` where these data cannot be measured so; asked before a run starts."""

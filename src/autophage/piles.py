@@ -34,37 +34,55 @@ class RealData:
     batched: bool
     bootstrap: bool = False
     reuse: bool = False
+    skip: int = 0
+    """Real records before this agent's own ones, which other agents of the ecosystem begin with."""
+    used: int | None = None
+    """Real records that the agents of the ecosystem begin with, all together; its own unless given."""
+    described: bool = False
+    """Real records carry a field `source`, as those do that an agent has described."""
+
+    @property
+    def taken(self) -> int:
+        """Real records of a finite source that are not fresh."""
+        return self.size if self.used is None else self.used
 
     def first(self, key: Key) -> Any:
         """Generation 0's real set: drawn by every replicate from an unlimited source, shared from a finite
         one."""
+        key = key / "part" / self.skip if self.skip else key
         if self.source.unlimited:
             return self._shaped(self.source.draw(self.size, key=key, replicates=self.replicates))
         train = self.source.train()
         if self.bootstrap:
             rows = (key / "bootstrap").generator().integers(0, len(train), (self.replicates, self.size))
-            return Batch.of(reckonable(train.x[rows])) if self.batched else train[rows[0]]
-        held = train if self.size == len(train) else train[: self.size]
-        return Batch.of(reckonable(held.x[None])) if self.batched else held
+            return Batch.of(reckonable(train.x[rows])) if self.batched else self._marked(train[rows[0]])
+        held = train if self.size == len(train) else train[self.skip : self.skip + self.size]
+        return Batch.of(reckonable(held.x[None])) if self.batched else self._marked(held)
 
     def fresh(self, n: int, used: int, key: Key) -> Any:
         """n new real records; a finite source hands out its unused part, `used` of which are gone."""
         if self.source.unlimited:
             return self._shaped(self.source.draw(n, key=key, replicates=self.replicates))
         train = self.source.train()
-        left = len(train) - self.size
+        left = len(train) - self.taken
         if not self.reuse and used + n > left:
             raise SpecError(
-                f"the loop needs {used + n} fresh real records but the data has {left} beyond the first {self.size}; "
+                f"the loop needs {used + n} fresh real records but the data has {left} beyond the first {self.taken}; "
                 "take a smaller workflow.initial_size or set workflow.reuse: true"
             )
         order = (Key(0) / "fresh").generator().permutation(left) if left else np.arange(0)
-        pool = order + self.size if left else np.arange(len(train))
+        pool = order + self.taken if left else np.arange(len(train))
         taken = train[pool[(used + np.arange(n)) % len(pool)]]
-        return Batch.of(reckonable(taken.x[None])) if self.batched else taken
+        return Batch.of(reckonable(taken.x[None])) if self.batched else self._marked(taken)
 
     def _shaped(self, batch: Batch) -> Any:
-        return batch if self.batched else batch.replicate(0)
+        return batch if self.batched else self._marked(batch.replicate(0))
+
+    def _marked(self, samples: Samples) -> Samples:
+        if not self.described:
+            return samples
+        nobody = np.broadcast_to(np.array("", "<U1"), (len(samples),))
+        return Samples({**samples.fields, "source": nobody}, *samples.columns)
 
 
 def planned_fresh(workflow: Workflow, generations: int, real: int) -> int:
@@ -151,11 +169,10 @@ class Records:
         drawn = Samples.join([fresh, synthetic[: n - count]])
         return ([drawn] if self.segmented else drawn), _real_share(drawn)
 
-    def sampled(self, model: Model, plan: Plan, key: Key) -> Any:
-        """What the model gives for the next plan."""
-        if self.relabelled:
-            return model.sample(plan.new, key=key, given=self.real)
-        return model.sample(plan.new, key=key)
+    def sampled(self, model: Model, n: int, key: Key, given: Samples | None = None) -> Any:
+        """n records of the model for the next plan; what it makes of `given` ones, where there are any."""
+        given = self.real if self.relabelled else given
+        return model.sample(n, key=key) if given is None else model.sample(n, key=key, given=given)
 
     def grown(self, piece: Any, fresh: int = 0) -> Records:
         """The pile with the newest generation's records; what no later plan asks for is let go."""

@@ -125,7 +125,8 @@ def reckonable(x: np.ndarray) -> np.ndarray:
 class Samples:
     """Records of one replicate with their provenance.
 
-    Fields of interest: `x` (n, ...) what is modelled; `label` (n,) a class, where there is one.
+    Fields of interest: `x` (n, ...) what is modelled; `label` (n,) a class, `caption` (n,) a
+    string, where there is one.
 
     >>> s = Samples.of(np.zeros((3, 2)), generation=4, agent="main")
     >>> len(s), s.generation.tolist(), s.agent.tolist()
@@ -206,6 +207,11 @@ class Samples:
     def label(self) -> np.ndarray | None:
         """The class of each record, or None."""
         return np.asarray(self.fields["label"]) if "label" in self.fields else None
+
+    @property
+    def caption(self) -> np.ndarray | None:
+        """The caption (n,) of each record, strings, or None."""
+        return np.asarray(self.fields["caption"]) if "caption" in self.fields else None
 
     def flat(self) -> np.ndarray:
         """`x` as (n, d) float64."""

@@ -7,9 +7,11 @@ import inspect
 from typing import Any
 
 from autophage import documented, registry
+from autophage.ecosystem import EXCHANGES, AgentSpec
 from autophage.errors import MissingExtra
+from autophage.intake import adapter
 from autophage.parts import Sampling
-from autophage.spec import Spec, adapter
+from autophage.spec import Spec
 
 
 def json_schema() -> dict[str, Any]:
@@ -50,13 +52,20 @@ def json_schema() -> dict[str, Any]:
         "curation": {"type": "array", "items": slot("curation")},
         "treatment": {"anyOf": [{"type": "null"}, slot("treatment")]},
         "sampling": adapter(Sampling).json_schema(),
+        **{key: AgentSpec.model_json_schema()["properties"][key] for key in ("given", "frozen")},
     }
+    copies = {"type": "integer", "minimum": 1, "description": "How many agents of this make there are."}
     properties = schema["properties"]
+    properties["feeds"] = {"anyOf": [{"enum": list(EXCHANGES)}, properties["feeds"]]}
     properties["data"] = slot("data")
     properties["metrics"] = {"type": "array", "items": slot("metric")}
     properties["agents"] = {
         "type": "object",
-        "additionalProperties": {"type": "object", "properties": agent, "additionalProperties": False},
+        "additionalProperties": {
+            "type": "object",
+            "properties": {**agent, "copies": copies},
+            "additionalProperties": False,
+        },
     }
     properties |= agent
     return {

@@ -1,58 +1,33 @@
 """What a run is, as data.
 
 A spec is YAML, JSON, a dict, or keyword arguments of `Loop`; the loader always produces `agents`, with
-`learner / workflow / curation / treatment / sampling` at the top level as short for one agent called main.
-Parts are frozen dataclasses; pydantic reads them at this door and nowhere else. Every refusal is one
-sentence.
+the keys of an agent (`learner`, `workflow`, ...) at the top level as short for one agent called main. Parts are read in
+`intake`; every refusal is one sentence.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
-import math
-import re
-import reprlib
 import secrets
-import typing
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import yaml
 
 from autophage import registry
-from autophage.errors import AutophageError, SpecError
+from autophage.ecosystem import REAL_RECORDS, AgentSpec, Feed, feeds_from, named, order
+from autophage.errors import SpecError
+from autophage.intake import first_line, part, plain, sentence, validated, value_of
 from autophage.metrics.defaults import default_metrics
 from autophage.parts import Sampling
+from autophage.stopping import StopRule, rules_from
 
 SCHEMA = 1
-_AGENT_KEYS = ("learner", "workflow", "curation", "treatment", "sampling")
-
-
-class Feed(pydantic.BaseModel):
-    """One arrow of an ecosystem: of the synthetic records that agent `to` trains on, `share` come from agent
-    `from`."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-    from_: str = pydantic.Field(alias="from")
-    to: str
-    share: float = 1.0
-
-
-class AgentSpec(pydantic.BaseModel):
-    """One learner of the loop with its own workflow and curation."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-    learner: Any
-    workflow: Any
-    curation: tuple[Any, ...] = ()
-    treatment: Any = None
-    sampling: Sampling = Sampling()
+_AGENT_KEYS = ("learner", "workflow", "curation", "treatment", "sampling", "given", "frozen")
 
 
 class VerdictSpec(pydantic.BaseModel):
@@ -100,6 +75,10 @@ class Spec(pydantic.BaseModel):
     """Replaces generation 0's fit where a check starts from a known law."""
     verdict: VerdictSpec = VerdictSpec()
     """Which metric a verdict reads."""
+    real_parts: Literal["shared", "own"] = "shared"
+    """Whether the chains of an ecosystem begin with the same real records, or each with a part of its own."""
+    stop: tuple[StopRule, ...] = ()
+    """Borders that end a replicate's loop before its last generation."""
 
     _seed_drawn: bool = pydantic.PrivateAttr(False)
 
@@ -133,11 +112,14 @@ class Spec(pydantic.BaseModel):
         """Plain data, complete: every default spelled out."""
         agents = {
             name: {
-                "learner": _plain("learner", a.learner),
-                "workflow": _plain("workflow", a.workflow),
-                "curation": [_plain("curation", c) for c in a.curation],
-                "treatment": _plain("treatment", a.treatment) if a.treatment is not None else None,
+                "learner": plain("learner", a.learner),
+                "workflow": plain("workflow", a.workflow),
+                "curation": [plain("curation", c) for c in a.curation],
+                "treatment": plain("treatment", a.treatment) if a.treatment is not None else None,
                 "sampling": a.sampling.chosen(),
+                # Written where they are set only, so that the hash of a loop without them stays what it was.
+                **({} if a.given is None else {"given": a.given}),
+                **({} if not a.frozen else {"frozen": True}),
             }
             for name, a in self.agents.items()
         }
@@ -147,14 +129,16 @@ class Spec(pydantic.BaseModel):
             "seed": self.seed,
             "replicates": self.replicates,
             "generations": self.generations,
-            "data": _plain("data", self.data),
+            "data": plain("data", self.data),
             "agents": agents,
             "feeds": [f.model_dump(by_alias=True) for f in self.feeds],
-            "metrics": [_plain("metric", m) for m in self.metrics],
+            "metrics": [plain("metric", m) for m in self.metrics],
             "evaluation_size": self.evaluation_size,
             "bootstrap": self.bootstrap,
-            "initial_model": _value(self.initial_model),
+            "initial_model": value_of(self.initial_model),
             "verdict": self.verdict.model_dump(),
+            **({} if self.real_parts == "shared" else {"real_parts": self.real_parts}),
+            **({} if not self.stop else {"stop": [r.model_dump(exclude_defaults=True) for r in self.stop]}),
         }
 
     def to_yaml(self) -> str:
@@ -170,7 +154,7 @@ def read(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise SpecError(f"there is no spec file at {path}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"the spec file {path} cannot be read: {_first_line(error)}") from error
+        raise SpecError(f"the spec file {path} cannot be read: {first_line(error)}") from error
     try:
         raw = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except json.JSONDecodeError as error:
@@ -288,14 +272,11 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         agents = {"main": short}
     if not isinstance(agents, Mapping) or not agents:
         raise SpecError("agents must map names to {learner, workflow, ...}")
-    for name in agents:
-        if not re.fullmatch(r"\w[\w.-]*", str(name)):
-            raise SpecError(
-                f"agents has a name {str(name)!r}; names become folders: letters, digits, _ . and - only"
-            )
+    agents = named(agents)
     data = part("data", raw["data"], "data")
     built = {str(name): _agent(str(name), body, data, len(agents) > 1) for name, body in agents.items()}
-    feeds = _feeds(raw.get("feeds") or (), built)
+    order(built)
+    feeds = feeds_from(raw.get("feeds") or (), built)
     metrics = raw.get("metrics")
     if metrics is None:
         metrics = default_metrics(data, [a.learner for a in built.values()])
@@ -303,10 +284,12 @@ def _resolve(raw: dict[str, Any]) -> Spec:
         metrics = [metrics]
     measured = tuple(part("metric", _of_table(m, data), f"metrics[{i}]") for i, m in enumerate(metrics))
     for i, metric in enumerate(measured):
-        if any(_plain("metric", metric) == _plain("metric", m) for m in measured[:i]):
+        if any(plain("metric", metric) == plain("metric", m) for m in measured[:i]):
             raise SpecError(f"metrics[{i}] measures the same as an earlier entry; write each metric once")
     rest = {
-        k: raw[k] for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap") if k in raw
+        k: raw[k]
+        for k in ("name", "replicates", "generations", "evaluation_size", "bootstrap", "real_parts")
+        if k in raw
     }
     try:
         spec = Spec(
@@ -318,12 +301,13 @@ def _resolve(raw: dict[str, Any]) -> Spec:
             metrics=measured,
             initial_model=raw.get("initial_model"),
             verdict=_verdict(raw.get("verdict") or {}),
+            stop=rules_from(raw.get("stop") or (), list(built)),
             **rest,
         )
         spec._seed_drawn = drawn
         return spec
     except pydantic.ValidationError as error:
-        raise SpecError(_sentence(error, "")) from error
+        raise SpecError(sentence(error, "")) from error
 
 
 def _of_table(metric: Any, data: Any) -> Any:
@@ -352,7 +336,7 @@ def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
         curation = [curation]
     sampling = body.get("sampling") or {}
     if not isinstance(sampling, Sampling):
-        sampling = _validate(Sampling, sampling, f"{where}sampling")
+        sampling = validated(Sampling, sampling, f"{where}sampling")
     treatment = body.get("treatment")
     fitted = part("learner", learner, f"{where}learner")
     if getattr(fitted, "symbols", 0) is None and getattr(data, "domain", "") == "symbols":
@@ -360,37 +344,22 @@ def _agent(name: str, body: Any, data: Any, several: bool) -> AgentSpec:
     workflow = part("workflow", body.get("workflow", "replace"), f"{where}workflow")
     if hasattr(fitted, "agreed"):
         fitted, workflow = fitted.agreed(workflow)
+    given = body.get("given")
+    if given is None and getattr(fitted, "describes", False):
+        given = REAL_RECORDS
+    for key, value, kind in (("given", given, str | None), ("frozen", body.get("frozen", False), bool)):
+        if not isinstance(value, kind):
+            wanted = "an agent's name or `real`" if key == "given" else "true or false"
+            raise SpecError(f"{where}{key} is {value!r}; it must be {wanted}")
     return AgentSpec(
         learner=fitted,
         workflow=workflow,
         curation=tuple(part("curation", c, f"{where}curation[{i}]") for i, c in enumerate(curation)),
         treatment=None if treatment is None else part("treatment", treatment, f"{where}treatment"),
         sampling=sampling,
+        given=given,
+        frozen=body.get("frozen", False),
     )
-
-
-def _feeds(given: Any, agents: Mapping[str, Any]) -> tuple[Feed, ...]:
-    if not isinstance(given, list | tuple):
-        raise SpecError("feeds must be a list of {from, to, share}")
-    feeds = []
-    for i, item in enumerate(given):
-        if isinstance(item, Mapping):
-            _refuse_unknown(item, ("from", "to", "share"), f"feeds[{i}]")
-        try:
-            feed = item if isinstance(item, Feed) else Feed.model_validate(item)
-        except pydantic.ValidationError as error:
-            raise SpecError(_sentence(error, f"feeds[{i}]")) from error
-        for end in (feed.from_, feed.to):
-            if end not in agents:
-                raise SpecError(f"feeds[{i}] names an agent '{end}'{registry.nearest(end, agents)}")
-        if not 0 <= feed.share <= 1:
-            raise SpecError(f"feeds[{i}].share is {feed.share}; a share must lie in [0, 1]")
-        feeds.append(feed)
-    for name in {f.to for f in feeds}:
-        total = sum(f.share for f in feeds if f.to == name)
-        if not math.isclose(total, 1.0, abs_tol=1e-9):
-            raise SpecError(f"the shares that feed agent '{name}' sum to {total:g}; they must sum to 1")
-    return tuple(feeds)
 
 
 def _verdict(given: Any) -> VerdictSpec:
@@ -406,165 +375,4 @@ def _verdict(given: Any) -> VerdictSpec:
     try:
         return VerdictSpec.model_validate(given)
     except pydantic.ValidationError as error:
-        raise SpecError(_sentence(error, "verdict")) from error
-
-
-def part(slot: str, given: Any, where: str) -> Any:
-    """A part from a kind, a mapping with a kind, or as it is. Raises `SpecError` naming the nearest known
-    key."""
-    if isinstance(given, str):
-        given = {"kind": given}
-    if isinstance(given, type):
-        raise SpecError(
-            f"{where} is a class; give an instance of it, or {{kind: estimator, object: ...}} for a learner"
-        )
-    if not isinstance(given, Mapping):
-        if given is None or isinstance(given, int | float | list | tuple | bool):
-            raise SpecError(f"{where} is {given!r}; write a kind, {registry.some(slot)}")
-        return _own(slot, given, where)
-    body = dict(given)
-    if "kind" not in body:
-        raise SpecError(f"{where} has no kind; it must be {registry.some(slot)}")
-    kind = body.pop("kind")
-    cls = registry.find(slot, kind, where)
-    if slot == "learner" and isinstance(cls, type) and hasattr(cls, "sample") and not hasattr(cls, "domains"):
-        # A stranger's class by its path: the estimator learner makes a new one for every fit, and can be written.
-        return part(slot, {"kind": "estimator", "object": kind, "arguments": body}, where)
-    return _own(slot, _validate(cls, body, where), where)
-
-
-def _own(slot: str, given: Any, where: str) -> Any:
-    wanted = {"learner": "fit", "workflow": "plan", "metric": "measure", "data": "reference"}.get(
-        slot, "apply"
-    )
-    if not callable(getattr(given, wanted, None)):
-        raise SpecError(f"{where}: {type(given).__name__} has no method '{wanted}', so it cannot be a {slot}")
-    if slot == "learner" and not hasattr(given, "domains"):
-        # A stranger's object with fit and sample: the estimator learner speaks for it.
-        return registry.find("learner", "estimator")(object=given)
-    return given
-
-
-@cache
-def adapter(cls: type) -> pydantic.TypeAdapter:
-    """How pydantic reads a part's class."""
-    return pydantic.TypeAdapter(cls)
-
-
-def _validate(cls: Any, body: Mapping[str, Any], where: str) -> Any:
-    if not isinstance(body, Mapping):
-        raise SpecError(f"{where} must be a mapping, got {body!r}")
-    if not isinstance(cls, type):
-        raise SpecError(f"{where}: kind names a {type(cls).__name__}; it must name a class")
-    if not dataclasses.is_dataclass(cls):
-        try:
-            parameters = inspect.signature(cls).parameters.values()
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                _refuse_unknown(body, [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL], where)
-            return cls(**body)
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, AutophageError) else SpecError(f"{where}: {_first_line(error)}")
-            ) from error
-    names = [f.name for f in dataclasses.fields(cls) if f.init]
-    _refuse_unknown(body, names, where)
-    try:
-        return adapter(cls).validate_python(dict(body))
-    except pydantic.ValidationError as error:
-        for item in error.errors():
-            cause = (item.get("ctx") or {}).get("error")
-            if isinstance(cause, AutophageError):
-                raise cause from None
-        raise SpecError(_unknown_below(cls, error, where) or _sentence(error, where)) from error
-
-
-def _unknown_below(cls: Any, error: pydantic.ValidationError, where: str) -> str | None:
-    """The refusal of a key that no member of a union knows, where that is what is wrong."""
-    deepest = max(len(item["loc"]) for item in error.errors())
-    unknown = [
-        [str(p) for p in item["loc"]]
-        for item in error.errors()
-        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden") and len(item["loc"]) == deepest
-    ]
-    if not unknown:
-        return None
-    key = unknown[0][-1]
-    inside = ".".join([where, *(n for n in unknown[0][:-1] if not n[:1].isupper())])
-    known = dict.fromkeys(k for place in unknown if place[-1] == key for k in _below(cls, place[:-1]))
-    return f"unknown key '{inside}.{key}'{registry.nearest(key, known)}"
-
-
-def _below(cls: Any, path: Sequence[str]) -> list[str]:
-    """The keys that a part knows at the place pydantic speaks of, whose path names members of unions too."""
-    here = [cls]
-    for step in path:
-        found = [c for c in here if c.__name__ == step]
-        for owner in here:
-            hint = typing.get_type_hints(owner).get(step)
-            found += _dataclasses(hint)
-        here = found or here
-    return list(dict.fromkeys(f.name for c in here for f in dataclasses.fields(c) if f.init))
-
-
-def _dataclasses(hint: Any) -> list[Any]:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return [hint]
-    return [c for member in typing.get_args(hint) for c in _dataclasses(member)]
-
-
-def _refuse_unknown(body: Mapping[str, Any], names: Sequence[str], where: str) -> None:
-    for key in body:
-        if key not in names:
-            raise SpecError(f"unknown key '{where}.{key}'{registry.nearest(str(key), names)}")
-
-
-def _sentence(error: pydantic.ValidationError, where: str) -> str:
-    # A union reports one error per member; the one that got deepest is what the user meant.
-    item = max(
-        error.errors(), key=lambda e: (e["type"] not in ("dataclass_type", "float_type"), len(e["loc"]))
-    )
-    names = [
-        str(p)
-        for p in item["loc"]
-        if not (isinstance(p, str) and (p[:1].isupper() or "[" in p or p == "float"))
-    ]
-    place = ".".join([where, *names] if where else names) or "the spec"
-    if item["type"] in ("missing", "missing_keyword_only_argument"):
-        return f"{place} is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{place} is {reprlib.repr(item['input'])}: {message[:1].lower()}{message[1:]}"
-
-
-def _plain(slot: str, given: Any) -> dict[str, Any]:
-    kind = registry.kind_of(slot, given)
-    if not dataclasses.is_dataclass(given):
-        return {"kind": kind if "<locals>" not in kind else f"<object {kind}>"}
-    values = {
-        f.name: _value(getattr(given, f.name))
-        for f in dataclasses.fields(given)
-        if f.init and not f.name.startswith("_")
-    }
-    return {"kind": kind if "<locals>" not in kind else f"<object {kind}>", **values}
-
-
-def _value(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(k): _value(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_value(v) for v in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _value(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-    if isinstance(value, type) or inspect.isfunction(value):
-        path = f"{value.__module__}:{value.__qualname__}"
-        return path if "<locals>" not in path and value.__module__ != "__main__" else f"<object {path}>"
-    if isinstance(value, Path):
-        return str(value)
-    return f"<object {type(value).__module__}:{type(value).__qualname__}>"
-
-
-def _first_line(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+        raise SpecError(sentence(error, "verdict")) from error

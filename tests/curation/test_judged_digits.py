@@ -8,7 +8,7 @@ import pytest
 
 import autophage
 from autophage.curation.verification import Verification
-from autophage.spec import part
+from autophage.intake import part
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_a_network_verifies_the_labels_of_pictures(workbench):
         return held.x[rows], np.where(wrong, (label + rng.integers(1, 10, n)) % 10, label)
 
     context = workbench(law, real=source.train(), source=source)
-    kept = Verification(verifier="classifier").apply(context.first(1000), context=context)
+    kept = context.curated(Verification(verifier="classifier"), 1000)
     right = np.array([truth[x.tobytes()] for x in kept.x]) == kept.label
     assert right.mean() > 0.97 and len(kept) == 1000 and context.noted["labels"] == context.proposals
     # Two thirds are right, of which a network of 500 pictures recognises most.

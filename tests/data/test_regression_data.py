@@ -14,7 +14,7 @@ from autophage.data.regression import RegressionSource
 from autophage.data.regression_table import RegressionTableSource
 from autophage.errors import DataError, SpecError
 from autophage.keys import Key
-from autophage.spec import part
+from autophage.intake import part
 
 KEY = Key(0) / "test_regression_data"
 N = 200_000

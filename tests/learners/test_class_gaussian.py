@@ -11,7 +11,7 @@ from autophage.keys import Key
 from autophage.learners.class_gaussian import ClassGaussian
 from autophage.loop import Loop
 from autophage.samples import Samples
-from autophage.spec import part
+from autophage.intake import part
 
 KEY = Key(0) / "test_class_gaussian"
 

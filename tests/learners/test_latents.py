@@ -12,7 +12,7 @@ from autophage.networks.kinds import network_from
 from autophage.networks.network import Net
 from autophage.parts import Sampling
 from autophage.samples import Samples
-from autophage.spec import part
+from autophage.intake import part
 
 KEY = Key(0) / "test_latents"
 TINY = {"records": 256, "batch_size": 64, "warmup": 0, "device": "cpu"}

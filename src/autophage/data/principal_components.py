@@ -57,7 +57,7 @@ class PrincipalComponentsSource(FiniteSource):
     @cached_property
     def whole(self) -> Any:
         """The data set whose components are taken."""
-        from autophage.spec import part
+        from autophage.intake import part
 
         return part("data", self.of, "data.of")
 

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autophage.curating import Judged
+from autophage.ecosystem import Flow
 from autophage.errors import FitFailed, RunError, SpecError, UserError
 from autophage.keys import Key
 from autophage.loop import Block, Generation, Loop, State
@@ -28,6 +29,7 @@ from autophage.registry import nearest
 from autophage.runs.folder import Folder, get_samples, npz, put_samples, unnpz, write
 from autophage.runs.table import Rows
 from autophage.samples import Batch, Samples
+from autophage.stopping import reason
 from autophage.training.shelf import Listener, shelf_at
 
 CHECKPOINT_SECONDS = 5.0
@@ -42,10 +44,12 @@ DRAWN = 200
 
 class Drawn(NamedTuple):
     """What a gallery keeps of one generation: records `x` (n, ...), or probabilities (K,), and the records' classes
-    `label` (n,) where they carry any."""
+    `label` (n,) and captions `caption` (n,) where they carry any."""
 
     x: np.ndarray
     label: np.ndarray | None = None
+    caption: np.ndarray | None = None
+    """(n,) what was asked for, or said of the records."""
 
 
 @dataclass
@@ -60,7 +64,24 @@ class Course:
     """By agent and generation: a few records (or the probabilities) of replicate 0."""
     judged: dict[str, dict[int, Judged]] = field(default_factory=dict)
     """By agent and generation: what curation kept and dropped in replicate 0, a few records of each."""
+    flows: dict[str, dict[int, tuple[Flow, ...]]] = field(default_factory=dict)
+    """By agent and generation: where the records of its training set came from, in replicate 0."""
     generations: int = 0
+    stopped: dict[str, Any] | None = None
+    """{generation, reason} where a stop rule ended it."""
+
+    def ended(self, generations: int) -> bool:
+        """Whether nothing is left to do of so many generations."""
+        return self.failure is not None or self.stopped is not None or self.generations >= generations
+
+    def add(self, records: Sequence[Generation]) -> None:
+        """What a generation measured, and what can be shown of it."""
+        for record in records:
+            self.rows.add(self.block, record.number, record.agent, record.measurements)
+            if self.block.first == 0 and record.judged is not None:
+                self.judged.setdefault(record.agent, {})[record.number] = record.judged
+            if self.block.first == 0 and record.flow:
+                self.flows.setdefault(record.agent, {})[record.number] = record.flow
 
 
 def run_block(
@@ -73,7 +94,7 @@ def run_block(
     """Runs a block to its end, resuming from the folder where there is something to resume."""
     store = None if folder is None else (_Batch(folder, block) if loop.batched else _Deep(folder, block))
     course, state = (Course(block), None) if store is None else store.resume(loop)
-    if course.failure is not None or course.generations == loop.spec.generations:
+    if course.ended(loop.spec.generations):
         return course
     state = state or loop.start(block)
     unseen = store is None and observe is None and not pictures and loop.leaps()
@@ -86,7 +107,7 @@ def run_block(
                 break
             with shelf_at(None if store is None else store.unfinished, _teller(observe, block, generation)):
                 state, records = loop.step(state, None if store is None else store.keep)
-            shown = [picture(loop, record) for record in records] if pictures and block.first == 0 else []
+            shown = pictured(loop, records) if pictures and block.first == 0 else {}
         except UserError:
             raise
         except Exception as error:
@@ -99,19 +120,20 @@ def run_block(
             break
         if generation == 0:
             _verdict_measured(loop, records)
-        for record in records:
-            course.rows.add(block, record.number, record.agent, record.measurements)
-        for record, drawn in zip(records, shown, strict=False):
-            course.pictures.setdefault(record.agent, {})[record.number] = drawn
-        for record in records:
-            if record.judged is not None and block.first == 0:
-                course.judged.setdefault(record.agent, {})[record.number] = record.judged
+        course.add(records)
+        for agent, drawn in shown.items():
+            course.pictures.setdefault(agent, {})[generation] = drawn
+        if loop.spec.stop and state.generation < loop.spec.generations:
+            why = reason(loop.spec.stop, course.rows.courses())
+            course.stopped = None if why is None else {"generation": generation, "reason": why}
         course.absorbed = dict(state.absorbed)
         course.generations = state.generation
         if store is not None:
             store.save(course, state, records)
         if observe is not None:
             observe(_told(block, records))
+        if course.stopped is not None:
+            break
     if store is not None:
         store.finish(course, state)
     if observe is not None:
@@ -139,12 +161,14 @@ def _teller(observe: Observer | None, block: Block, generation: int) -> Listener
 
 
 def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
-    """A verdict's metric is known by its row's name, so what nobody measures is refused after one generation at most,
+    """The metric of a verdict or a stop rule is known by its row's name, so what nobody measures is refused after one generation at most,
     not when the run has ended."""
     names = dict.fromkeys(m.metric for r in records for m in r.measurements)
-    for key, asked in (("risk", loop.spec.verdict.risk), ("diversity", loop.spec.verdict.diversity)):
+    wanted = [("verdict.risk", loop.spec.verdict.risk), ("verdict.diversity", loop.spec.verdict.diversity)]
+    wanted += [(f"stop[{i}].metric", rule.metric) for i, rule in enumerate(loop.spec.stop)]
+    for key, asked in wanted:
         if asked is not None and asked.removeprefix("-") not in names:
-            raise SpecError(f"verdict.{key} is '{asked}', which no metric measures{nearest(asked, names)}")
+            raise SpecError(f"{key} is '{asked}', which no metric measures{nearest(asked, names)}")
 
 
 def _reason(error: Exception) -> str:
@@ -182,10 +206,18 @@ def asked_classes(loop: Loop, agent: str, n: int) -> Samples | None:
     return Samples.of(label=np.arange(n, dtype=np.int64) % len(classes))
 
 
-def picture(loop: Loop, record: Generation) -> Drawn:
+def pictured(loop: Loop, records: Sequence[Generation]) -> dict[str, Drawn]:
+    """By agent, what a gallery keeps of a generation; those that describe others' records show these."""
+    found: dict[str, Drawn] = {}
+    for record in records:
+        found[record.agent] = picture(loop, record, found)
+    return found
+
+
+def picture(loop: Loop, record: Generation, before: Mapping[str, Drawn]) -> Drawn:
     """A few records of replicate 0's sampler, or its probabilities. The random numbers are the same in every
-    generation, and so are the classes asked for, so that where a model turns noise into records one sees the same
-    record change."""
+    generation, and so are the classes or captions asked for, so that where a model turns noise into records one sees the
+    same record change."""
     sampler: Any = record.sampler
     probabilities = getattr(sampler, "probabilities", None)
     if probabilities is not None:
@@ -198,11 +230,26 @@ def picture(loop: Loop, record: Generation) -> Drawn:
                 for k, v in sampler.arrays().items()
             }
             sampler = loop.agents[record.agent].learner.restore(arrays)
-    given = None if loop.batched else asked_classes(loop, record.agent, DRAWN)
+    given = None if loop.batched else asked(loop, record.agent, DRAWN, before)
     drawn = sampler.sample(DRAWN, key=key) if given is None else sampler.sample(DRAWN, key=key, given=given)
     if isinstance(drawn, Batch):
         return Drawn(np.asarray(drawn.x[0]))
-    return Drawn(np.asarray(drawn.x), drawn.label)
+    return Drawn(np.asarray(drawn.x), drawn.label, drawn.caption)
+
+
+def asked(loop: Loop, agent: str, n: int, before: Mapping[str, Drawn]) -> Samples | None:
+    """What an agent's model is given for its n pictures: those that the agent before it shows, real ones, or what is asked for,
+    the same in every generation. None where it is given nothing."""
+    learner, given = loop.agents[agent].learner, loop.agents[agent].given
+    held = loop.source.reference()
+    if getattr(learner, "describes", False):
+        shown = before.get(str(given))
+        if shown is not None:
+            return Samples.of(shown.x, label=shown.label, caption=shown.caption)
+        return held[np.arange(min(n, len(held)))]
+    if getattr(learner, "needs_captions", False):
+        return held[np.arange(n) % len(held)]
+    return asked_classes(loop, agent, n)
 
 
 class _Deep:
@@ -237,6 +284,7 @@ class _Deep:
                     "real_share": r.real_share.tolist(),
                     "report": getattr(r.model, "report", None),
                     "measurements": [_measurement(m) for m in r.measurements],
+                    **({"flow": r.flow} if r.flow else {}),
                 }
                 for r in records
             },
@@ -261,9 +309,9 @@ class _Deep:
             )  # cannot be stored safely: refitted on resume where a later fit asks for it
 
     def finish(self, course: Course, state: State) -> None:
-        if course.failure is not None:
-            place = self.folder.path / f"replicate_{self.replicate:04d}" / "failed.json"
-            write(place, json.dumps(course.failure))
+        for name, told in (("failed.json", course.failure), ("stopped.json", course.stopped)):
+            if told is not None:
+                write(self.folder.path / f"replicate_{self.replicate:04d}" / name, json.dumps(told))
         _ended(self.folder, course)
 
     def read(self) -> Course:
@@ -277,16 +325,21 @@ class _Deep:
                 shown = self._place(done, agent) / "gallery.npz"
                 if shown.is_file():
                     arrays = unnpz(shown)
-                    course.pictures.setdefault(agent, {})[done] = Drawn(arrays["x"], arrays.get("label"))
+                    drawn = Drawn(arrays["x"], arrays.get("label"), arrays.get("caption"))
+                    course.pictures.setdefault(agent, {})[done] = drawn
                 shown = self._place(done, agent) / "judged.npz"
                 if shown.is_file():
                     course.judged.setdefault(agent, {})[done] = Judged(**unnpz(shown))
+                if self.block.first == 0 and body.get("flow"):
+                    course.flows.setdefault(agent, {})[done] = tuple(Flow(*row) for row in body["flow"])
             course.absorbed = {k: np.array(v) for k, v in marker["absorbed"].items()}
             done += 1
         course.generations = done
-        failed = self.folder.path / f"replicate_{self.replicate:04d}" / "failed.json"
-        if failed.is_file():
-            course.failure = _read_json(failed)
+        place = self.folder.path / f"replicate_{self.replicate:04d}"
+        if (place / "failed.json").is_file():
+            course.failure = _read_json(place / "failed.json")
+        if (place / "stopped.json").is_file():
+            course.stopped = _read_json(place / "stopped.json")
         return course
 
     def resume(self, loop: Loop) -> tuple[Course, State | None]:
@@ -295,7 +348,7 @@ class _Deep:
         if not done and course.failure is None:
             return course, None
         self._mend_log(done, list(loop.agents))
-        if course.failure is not None or done == loop.spec.generations:
+        if course.ended(loop.spec.generations):
             _ended(self.folder, course, told=self.folder.events(holding=f'"replicate": {self.replicate},'))
             return course, None
         return course, loop.resumed(self.block, done, self._samples, self._model, course.absorbed)
@@ -348,8 +401,9 @@ class _Batch:
         for agent, seen in course.pictures.items():
             arrays |= {f"gallery/{agent}/{g}": drawn.x for g, drawn in seen.items()}
         arrays |= {f"absorbed/{k}": v for k, v in course.absorbed.items()}
-        if course.failure is not None:
-            arrays["failure"] = np.array(json.dumps(course.failure))
+        for name, told in (("failure", course.failure), ("stopped", course.stopped)):
+            if told is not None:
+                arrays[name] = np.array(json.dumps(told))
         for agent, model in state.models.items():
             arrays |= {f"model/{agent}/{k}": v for k, v in model.arrays().items()}
         for agent, pile in state.piles.items():
@@ -386,6 +440,8 @@ class _Batch:
             course.pictures.setdefault(agent, {})[int(g)] = Drawn(x)
         if "failure" in arrays:
             course.failure = json.loads(str(arrays["failure"]))
+        if "stopped" in arrays:
+            course.stopped = json.loads(str(arrays["stopped"]))
         return course
 
     def resume(self, loop: Loop) -> tuple[Course, State | None]:
@@ -397,7 +453,7 @@ class _Batch:
         done = [e["generation"] for e in told if e.get("event") == "generation_done"]
         self.told = 1 + max(done, default=-1)
         self._tell(course, list(loop.agents))
-        if course.failure is not None or course.generations == loop.spec.generations:
+        if course.ended(loop.spec.generations):
             _ended(self.folder, course, told=self.folder.events(holding="replicate_ended"))
             return course, None
         start = loop.start(self.block)
@@ -432,6 +488,8 @@ def _ended(folder: Folder, course: Course, told: list[dict[str, Any]] | None = N
             continue
         if course.failure is not None:
             folder.event("replicate_ended", replicate=replicate, status="failed", **course.failure)
+        elif course.stopped is not None:
+            folder.event("replicate_ended", replicate=replicate, status="stopped", **course.stopped)
         elif block.replicates <= 64:
             folder.event("replicate_ended", replicate=replicate, status="completed")
 

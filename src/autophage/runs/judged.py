@@ -77,11 +77,11 @@ def contaminated(run: Run, name: str) -> Contamination | None:
 
 
 def status(run: Run, agent: str) -> Any:
-    """completed, stopped (interrupted), failed (every replicate) or absorbed (every replicate a point
+    """completed, stopped (interrupted, or every replicate by a rule), failed (every replicate) or absorbed (every replicate a point
     mass)."""
     if run.status == "failed":
         return "failed"
-    if run.status == "interrupted":
+    if run.status == "interrupted" or len(run.stops) == run.spec.replicates:
         return "stopped"
     where = run.absorbed.get(agent)
     return "absorbed" if where is not None and (where >= 0).all() else "completed"

@@ -60,6 +60,13 @@ class Rows:
             columns[word] = np.concatenate([np.full(len(c["value"]), c[word]) for c in self._chunks])
         return columns
 
+    def courses(self) -> dict[tuple[str, str], list[float]]:
+        """By agent and row, the values of the generations so far, means over the block's replicates."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for chunk in self._chunks:
+            found.setdefault((chunk["agent"], chunk["metric"]), []).append(float(np.mean(chunk["value"])))
+        return found
+
     @staticmethod
     def restored(arrays: Mapping[str, np.ndarray]) -> Rows:
         """The rows that `arrays` came from."""
