@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from autophage.curation.diversity import Diversity
 from autophage.errors import FitFailed, SpecError
 from autophage.interventions import COSTS, Curation
 from autophage.keys import Key
@@ -24,6 +25,8 @@ WATCHED = 2_000
 """Records among which `Proposals.judged` looks for examples."""
 SHOWN = 24
 """Examples of each kind."""
+NUMBERS = ("vectors", "counts", "binary", "positive", "pairs")
+"""Domains whose records have a variance; symbols are names."""
 
 
 class Judged(NamedTuple):
@@ -36,7 +39,11 @@ class Judged(NamedTuple):
 
 
 class Proposals:
-    """A `interventions.Curating`: what curations may look at, and a count of what they ask for."""
+    """A `interventions.Curating`: what curations may look at, and a count of what they ask for.
+
+    Notes for every list of curations: `proposals`, or of a training set `candidates`; `kept` (records of any weight); and where
+    metrics ask and records are numbers, `kept_variance` and `duplicate_share` (`curation.diversity`).
+    """
 
     def __init__(
         self,
@@ -67,18 +74,26 @@ class Proposals:
         self._root = key
         self._draws = 0
         self._seen: list[Samples] = []
+        numbers = getattr(loop.source, "domain", "vectors") in NUMBERS
+        self._diversity = Diversity() if numbers and loop.spec.metrics else None
 
     def curated(self, samples: Any, curations: Sequence[Curation]) -> Any:
         """The samples after every curation, in their order. Raises `FitFailed` when none is left."""
         self._see(samples)
+        candidates = len(samples)
         for i, curation in enumerate(curations):
             self.key = self._root / i
             samples = curation.apply(samples, context=self)
             if not np.min(kept(samples)) > 0:
                 raise FitFailed(f"no sample of generation {self.generation} passed {type(curation).__name__}")
-        if self._more is not None:
+        if self._more is None:
+            self.note("candidates", candidates)
+        else:
             self.note("proposals", self.proposals)
-            self.note("kept", kept(samples))
+        self.note("kept", kept(samples))
+        if self._diversity is not None:
+            for name, values in self._diversity.of(samples).items():
+                self.note(name, values)
         return samples
 
     def first(self) -> Model:
@@ -98,7 +113,10 @@ class Proposals:
         return drawn
 
     def _see(self, samples: Any) -> None:
-        """Holds on to the first records that are looked at, for examples of the first block; of the others nothing is shown."""
+        """Counts records that are looked at, and holds on to the first of them, for examples of the first block; of the others
+        nothing is shown."""
+        if self._diversity is not None:
+            self._diversity.look(samples)
         left = WATCHED - sum(map(len, self._seen))
         if self.block == 0 and left > 0 and isinstance(samples, Samples):
             self._seen.append(samples[np.arange(min(left, len(samples)))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autophage.curation.diversity import Diversity
 from autophage.keys import Key
 from autophage.samples import Samples
 
@@ -19,18 +20,29 @@ class Workbench:
         self.proposals, self.drawn = np.zeros(1), 0
         self.real = real if real is None or isinstance(real, Samples) else Samples.of(real)
         self.model = self
+        self.diversity = Diversity()
+
+    def curated(self, curation, n):
+        """What is left of n first records, its diversity noted as a loop does."""
+        kept = curation.apply(self.first(n), context=self)
+        self.noted |= {name: float(values[0]) for name, values in self.diversity.of(kept).items()}
+        return kept
 
     def first(self, n):
         self.proposals = np.full(1, float(n))
-        return self._made(n, Key(7) / "first")
+        return self._seen(self._made(n, Key(7) / "first"))
 
     def draw(self, n):
         self.drawn += 1
         self.proposals = self.proposals + n
-        return self._made(n, Key(7) / "draw" / self.drawn)
+        return self._seen(self._made(n, Key(7) / "draw" / self.drawn))
 
     def sample(self, n, *, key, given=None):
         return self._made(n, key)
+
+    def _seen(self, samples):
+        self.diversity.look(samples)
+        return samples
 
     def _made(self, n, key):
         made = self.law(n, key.generator())

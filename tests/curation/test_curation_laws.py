@@ -10,10 +10,10 @@ import pytest
 
 from autophage import laws, registry
 from autophage.errors import SpecError
+from autophage.intake import part
 from autophage.interventions import Curation
 from autophage.keys import Key
 from autophage.samples import Batch
-from autophage.spec import part
 
 NORMAL = ({"kind": "gaussian", "covariance": "known"}, {"kind": "gaussian", "mean": 0.3})
 COUNTS = ({"kind": "poisson"}, {"kind": "poisson", "rate": 4})

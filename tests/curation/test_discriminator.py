@@ -75,7 +75,7 @@ def test_ties_of_an_auc_count_half():
 def test_f8_the_pull_is_the_strongest_that_the_share_allows(workbench, share):
     """In one dimension the classifier finds the only direction there is, and keeps what lies beyond the quantile."""
     context, n = workbench(normal(1.5), real=real(2000)), 4000
-    kept = Discriminator(keep=share, features="pixels").apply(context.first(n), context=context)
+    kept = context.curated(Discriminator(keep=share, features="pixels"), n)
     assert len(kept) == n and context.proposals == math.ceil(n / share)
     pull = kept.x.mean() - 1.5
     assert abs(pull - (-largest_pull(share))) < 4 / np.sqrt(n)

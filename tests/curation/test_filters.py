@@ -466,6 +466,67 @@ def test_without_an_anchor_the_loop_is_the_plain_one():
     assert null.paths == plain.paths == {"main": "statistics"} and (plain.last == null.last).all()
 
 
+EVERYTHING = {
+    "truncation": {"kind": "truncation", "share": 1, "anchor": "real", "require_contraction": False},
+    "interval": {"kind": "interval_verifier", "centre": 0, "radius": 1e9},
+    "interval of proposals": {"kind": "interval_verifier", "centre": 0, "radius": 1e9, "keep": "proposals"},
+}
+CLOSED = {"gaussian": {"kind": "gaussian"}, "known": {"kind": "gaussian", "covariance": "known"}}
+RECORDS = {
+    "kde": {"kind": "kde", "bandwidth": 0.3},
+    "estimator": {"kind": "estimator", "object": "sklearn.mixture:GaussianMixture"},
+}
+
+
+@pytest.mark.parametrize(
+    ("curation", "learner"),
+    [
+        ("truncation", "gaussian"),
+        ("truncation", "known"),
+        ("interval", "kde"),
+        ("interval", "estimator"),
+        ("interval of proposals", "estimator"),
+    ],
+)
+def test_a_filter_that_everything_passes_is_the_plain_loop(curation, learner):
+    """Bit for bit."""
+    plain, filtered = (variances((CLOSED | RECORDS)[learner], c) for c in ([], [EVERYTHING[curation]]))
+    assert plain == filtered and len(plain) == 4
+
+
+def test_an_endless_interval_is_the_plain_loop_in_law():
+    """Where the plain loop needs no records."""
+    plain, filtered = (
+        np.asarray(variances(CLOSED["gaussian"], c, 600)[-1]) for c in ([], [EVERYTHING["interval"]])
+    )
+    error = np.hypot(plain.std(), filtered.std()) / np.sqrt(600)
+    assert 0 < abs(plain.mean() - filtered.mean()) < 4 * error and error < 0.04
+
+
+def variances(learner, curation, replicates=5):
+    loop = Loop(
+        seed=3,
+        generations=4,
+        replicates=1 if learner["kind"] == "estimator" else replicates,
+        data={"kind": "gaussian"},
+        learner=learner,
+        workflow={"kind": "mix", "real": 30, "synthetic_ratio": 1},
+        curation=curation,
+        metrics=["sample_variance"],
+        evaluation_size=30,
+    )
+    state, rows = loop.start(loop.blocks()[0]), []
+    while state.generation < 4:
+        state, (record,) = loop.step(state)
+        rows += [m.value.tolist() for m in record.measurements]
+    return rows
+
+
+def test_a_share_of_one_keeps_the_law_of_the_refit():
+    loop = looped(EVERYTHING["truncation"], learner={"kind": "gaussian", "covariance": "known"})
+    assert loop.paths == {"main": "statistics"}
+
+
 # Refusals
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,6 +189,56 @@ def test_latents_that_are_not_finite_are_dropped_or_refused():
         LatentFilter(noise=0.0).apply(pool(context), context=context)
 
 
+class Lost(ClassGaussianModel):
+    """An encoder that cannot see some records."""
+
+    def __init__(self, lost):
+        fitted = ClassGaussian().fit(labelled(300), key=KEY)
+        super().__init__(fitted.shares, fitted.means, fitted.covariances)
+        self.lost = {row.tobytes() for row in lost}
+
+    def latents(self, x, *, noise=0.0, key=None):
+        codes = np.array(x)
+        codes[[row.tobytes() in self.lost for row in np.asarray(x)]] = np.nan
+        return codes
+
+
+@pytest.mark.parametrize(
+    ("where", "most", "said"),
+    [
+        (labelled(300, 1, 2.0, "second"), 9, "10 of the latents of 900 records of the pool are not finite"),
+        (labelled(300), 3, "4 of the latents of 300 real records are not finite, more than 1%"),
+        (labelled(300, name="held out"), 3, "4 of the latents of 300 held-out real records are not finite"),
+    ],
+    ids=["pool", "real", "held out"],
+)
+def test_one_latent_in_a_hundred_may_be_lost_and_no_more(where, most, said):
+    context = Context(Lost(where.x[:most]))
+    taken = LatentFilter(rule="top", size=800, noise=0.0).apply(pool(context), context=context)
+    assert len(taken) == 800 and context.noted["dropped_latents"] == (0 if "held-out" in said else most)
+    assert np.isfinite(list(context.noted.values())).all()
+    context = Context(Lost(where.x[: most + 1]))
+    with pytest.raises(FitFailed, match=said):
+        LatentFilter(noise=0.0).apply(pool(context), context=context)
+
+
+def test_rulers_need_labels_and_classes_that_both_parts_have():
+    real, held_out = labelled(300), labelled(300, name="held out")
+    model, plain = ClassGaussian().fit(real, key=KEY), Samples.of(real.x)
+    two, third = real[real.label < 2], held_out[held_out.label == 2]
+    few = Samples.join([real[real.label == 0], real[real.label == 1][:1]])
+    for known, unknown, encoder, said in (
+        (plain, held_out, model, "needs labelled real records"),
+        (real, plain, model, "needs labelled real records"),
+        (two, third, model, "no held-out real record is of a class"),
+        (few, held_out, Lost(few.x[-1:]), "are of class 0; a probe tells at least two"),
+    ):
+        with pytest.raises(FitFailed, match=said):
+            Ruler(encoder, known, unknown, 0.0)
+    # Held-out records of a class that nobody has learned do not count.
+    assert Ruler(model, two, held_out, 0.0).accuracy > 0.8
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -205,9 +256,40 @@ def test_encoders_that_go_wrong_end_the_generation(how, said):
 def test_an_uninformative_probe_may_choose_at_random():
     context = Context(Blind("noise"))
     samples = pool(context)
-    taken = LatentFilter(noise=0.0, uninformative="random").apply(samples, context=context)
+    with pytest.warns(UserWarning, match="too rarely to filter by; records are chosen at random"):
+        taken = LatentFilter(noise=0.0, uninformative="random").apply(samples, context=context)
     assert len(taken) == 300 and context.noted["random_selection"] == 1
     assert abs(taken.real_share() - 1 / 3) < 4.5 * np.sqrt(2 / 9 / 300)
+
+
+class Told(ClassGaussianModel):
+    """Codes that name the class, the next one for all but the first `right` held-out records."""
+
+    def __init__(self, right):
+        fitted = ClassGaussian().fit(labelled(300), key=KEY)
+        super().__init__(fitted.shares, fitted.means, fitted.covariances)
+        held_out = labelled(300, name="held out")
+        said = np.where(np.arange(300) < right, held_out.label, (held_out.label + 1) % C)
+        everybody = zip(pool(Context()).x, pool(Context()).label, strict=True)
+        self.said = {row.tobytes(): y for row, y in (*everybody, *zip(held_out.x, said, strict=True))}
+
+    def latents(self, x, *, noise=0.0, key=None):
+        return np.eye(C)[[self.said[row.tobytes()] for row in np.asarray(x)]]
+
+
+def test_a_probe_that_is_right_half_again_as_often_as_a_guess_may_filter():
+    """Of three classes: on 150 of 300 held-out records, and not on 149."""
+    context = Context(Told(150))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LatentFilter(noise=0.0, uninformative="random").apply(pool(context), context=context)
+    assert context.noted["probe_accuracy"] == 0.5 and context.noted["random_selection"] == 0
+    context = Context(Told(149))
+    with pytest.raises(FitFailed, match="right on 50% of held-out real records of 3 classes, too rarely"):
+        LatentFilter(noise=0.0).apply(pool(context), context=context)
+    with pytest.warns(UserWarning, match="chosen at random"):
+        LatentFilter(noise=0.0, uninformative="random").apply(pool(context), context=context)
+    assert context.noted["random_selection"] == 1
 
 
 def test_bad_pools_are_refused():

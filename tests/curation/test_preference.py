@@ -323,6 +323,25 @@ def test_rewards_are_checked_against_the_data_before_a_run():
             Loop(**spec, curation=[{"kind": "preference", **users}])
 
 
+@pytest.mark.parametrize(
+    ("data", "label", "words"),
+    [
+        ("digits", 10, r"label is 10; the classes of the data are 0, 1, .*9"),
+        ("digits", "airplane", r"label is 'airplane'; the classes of the data are"),
+        ("eight_gaussians", 8, r"label is 8; the classes of the data are"),
+        ("two_moons", -1, r"label is -1; the classes|have no labels"),
+        ("gaussian", 0, r"rewards classes, and the data have no labels"),
+    ],
+)
+@pytest.mark.parametrize("key", ["reward", "malicious_reward"])
+def test_e_a_class_that_is_absent_is_refused_before_a_run(data, label, words, key):
+    users = {"kind": "preference", "reward": "linear", "malicious_share": 0.1, "malicious_reward": "opposite"}
+    users[key] = {"kind": "class_probability", "label": label}
+    learner = {"kind": "estimator", "object": "sklearn.mixture:GaussianMixture"}
+    with pytest.raises(SpecError, match=f"curation.{key}.*{words}"):
+        Loop(seed=1, data=data, learner=learner, curation=[users])
+
+
 def test_many_dimensions_are_chosen_whole():
     context = Fixed(4)
     context.source = SimpleNamespace(draw=GaussianSource(dim=3).draw)

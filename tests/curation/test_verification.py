@@ -58,7 +58,7 @@ def test_shares_kept_and_right_are_those_of_theory(workbench, wrong, phi, psi, k
 
 def test_chances_are_drawn_and_every_function_is_asked_what_it_takes(workbench):
     context, n = workbench(lambda n, rng: rng.random((n, 2))), 20_000
-    kept = Verification(verifier=lambda x: x[:, 0], keep="proposals").apply(context.first(n), context=context)
+    kept = context.curated(Verification(verifier=lambda x: x[:, 0], keep="proposals"), n)
     # A record passes with the chance x_1, so the kept ones have the density 2 x.
     assert abs(len(kept) / n - 1 / 2) < 4 * 0.5 / np.sqrt(n)
     assert abs(kept.x[:, 0].mean() - 2 / 3) < 4 * np.sqrt(1 / 18 / len(kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -227,24 +228,47 @@ LEARNERS = {
     "records": {"kind": "gaussian", "path": "samples"},
     "kde": {"kind": "kde", "bandwidth": 0.3},
     "estimator": {"kind": "estimator", "object": "sklearn.mixture:GaussianMixture"},
+    "diffusion": {
+        "kind": "diffusion",
+        "network": {"kind": "mlp", "width": 8, "blocks": 1},
+        "records": 128,
+        "batch_size": 64,
+        "warmup": 0,
+        "device": "cpu",
+    },
+}
+WORKFLOWS = {
+    "mix": {"kind": "mix", "real": 40, "synthetic_ratio": 0.5},
+    "accumulate": {"kind": "accumulate", "initial_size": 40, "sample_size": 20},
+    "window": {"kind": "window", "size": 2, "initial_size": 40, "sample_size": 20},
+    "fading": {"kind": "fading", "initial_size": 40, "sample_size": 20},
 }
 
 
 @pytest.mark.parametrize("curation", NOTHING)
+@pytest.mark.parametrize("workflow", WORKFLOWS)
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_g7_nothing_done_is_the_plain_loop(curation, learner):
+def test_g7_nothing_done_is_the_plain_loop(curation, workflow, learner):
+    plain, same = done(learner, workflow), done(learner, workflow, curation)
+    assert plain == same and len(plain[1]) == 6
+
+
+@cache
+def done(learner, workflow, curation=None):
+    deep = learner in ("estimator", "diffusion")
     spec = {
         "seed": 3,
-        "generations": 4,
-        "replicates": 5 if learner != "estimator" else 1,
+        "generations": 3,
+        "replicates": 1 if deep else 5,
         "data": {"kind": "gaussian", "dim": 2},
         "learner": LEARNERS[learner],
-        "workflow": {"kind": "mix", "real": 40, "synthetic_ratio": 0.5},
+        "workflow": WORKFLOWS[workflow],
         "metrics": ["sample_variance", "real_share"],
         "evaluation_size": 50,
     }
-    plain, same = (measured(Loop(**spec, curation=c)) for c in ([], [NOTHING[curation]]))
-    assert plain == same
+    if learner == "diffusion":
+        spec["sampling"] = {"steps": 3}
+    return measured(Loop(**spec, curation=[NOTHING[curation]] if curation else []))
 
 
 def measured(loop):

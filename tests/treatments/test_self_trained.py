@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
     "device": "cpu",
 }
 FEW = {"samples": 100, "records": 128}
+FIRST_TWO = ("generation_0000", "generation_0001")
 SPEC: dict[str, Any] = {
     "seed": 0,
     "data": {"kind": "two_moons"},
@@ -85,6 +86,7 @@ def values(run: Any, name: str) -> np.ndarray:
         ("diffusion", {"kind": "sims", "omega": 0}),
         ("flow_matching", {"kind": "sims", "omega": 0}),
         ("diffusion", {"kind": "neon", "strength": 0}),
+        ("flow_matching", {"kind": "neon", "strength": 0}),
     ],
 )
 def test_a_strength_of_zero_is_the_plain_loop_bit_for_bit(learner: str, treatment: dict[str, Any]) -> None:
@@ -110,6 +112,25 @@ def test_a_treated_loop_is_another_one_and_notes_what_it_costs(treatment: dict[s
     assert {"auxiliary_records", "auxiliary_draws"} <= set(COSTS)
 
 
+def test_a_random_part_of_all_so_far_goes_with_sims() -> None:
+    """The arm ACUR-SIMS of Cai et al. 2026: the auxiliary learns own samples, whatever the fit learned."""
+    body = spec(
+        {"kind": "sims", "omega": 0.5, **FEW}, data={"kind": "labelled_blobs", "size": 400}, generations=3
+    )
+    body["workflow"] = {"kind": "accumulate_subsample", "initial_size": 120, "sample_size": 120}
+    body["learner"]["labels"] = "use"
+    body["metrics"] = ["noted", "real_share"]
+    run = autophage.run(body)
+    assert not run.warnings and not run.failures
+    assert (
+        values(run, "strength").tolist() == [0.5] * 3 and values(run, "auxiliary_draws").tolist() == [164] * 3
+    )
+    shares = values(run, "real_share")
+    assert shares[0] == 1 and abs(shares[1] - 1 / 2) < 0.2 and abs(shares[2] - 1 / 3) < 0.2
+    plain = autophage.run({k: v for k, v in body.items() if k != "treatment"})
+    assert values(plain, "real_share").tolist() == shares.tolist()
+
+
 @pytest.mark.parametrize("start", ["previous", pytest.param("base", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Any, start: str) -> None:
     """Both networks come back from the disk; a training goes on from the base's."""
@@ -129,6 +150,16 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Any, start: str) -> 
     assert real_share_of(str(place)) == 0.0
     assert real_share_of(str(place.parent.parent / "generation_0000" / "main" / "model.safetensors")) == 1.0
     assert real_share_of(str(tmp_path)) is None
+    said = {
+        g: Sims(omega=0.5, checkpoint=str(place.parents[1] / g / "main")).notes(120, []) for g in FIRST_TWO
+    }
+    assert said["generation_0001"] == [] and "of which 100% is real" in said["generation_0000"][0]
+    body["treatment"] = {
+        "kind": "sims",
+        "omega": 0.5,
+        "checkpoint": str(place.parents[1] / FIRST_TWO[0] / "main"),
+    }
+    assert Loop(body).warnings == said["generation_0000"]
 
 
 def test_the_strength_is_chosen_by_the_real_records(moons: Samples, fitted: Any) -> None:
@@ -206,6 +237,31 @@ def test_the_model_draws_by_the_rule(fitted: Any) -> None:
     y, sigma = torch.randn((3, 2), generator=Key(6).torch()), torch.tensor(0.5)
     expected = 1.7 * base.denoiser()(y, sigma) - 0.7 * onwards.denoiser()(y, sigma)
     torch.testing.assert_close(base.extrapolated(onwards, 0.7).denoiser()(y, sigma), expected)
+
+
+def test_a_strength_of_zero_makes_the_plain_model_s_records_bit_for_bit(fitted: Any) -> None:
+    """Through both networks and through the merge, not because the loop leaves the treatment out."""
+    _, base, onwards = fitted
+    for steps in (5, 9):
+        plain = base.tuned(Sampling(steps=steps)).sample(40, key=Key(5)).x
+        both = base.extrapolated(onwards, 0.0).tuned(Sampling(steps=steps)).sample(40, key=Key(5)).x
+        np.testing.assert_array_equal(both, plain)
+    merged = extrapolated_weights(base.net, onwards.net, 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(merged.parameters(), base.net.parameters(), strict=True))
+
+
+def test_a_strength_below_zero_that_is_meant_moves_towards_own_samples(moons: Samples, fitted: Any) -> None:
+    learner, base, _ = fitted
+    context = treating(learner, moons)
+    treated: Any = Sims(omega=-0.5, allow_negative=True, **FEW).apply(base, context=context)
+    assert treated.away.weight == context.noted["strength"][0] == -0.5
+    drawn = treated.sample(100, key=Key(5)).x
+    assert np.isfinite(drawn).all() and not np.array_equal(drawn, base.sample(100, key=Key(5)).x)
+    y, sigma = torch.randn((3, 2), generator=Key(6).torch()), torch.tensor(0.5)
+    own = copy.copy(base)
+    own.net = treated.away.net
+    midway = 0.5 * base.denoiser()(y, sigma) + 0.5 * own.denoiser()(y, sigma)
+    torch.testing.assert_close(treated.denoiser()(y, sigma), midway)
 
 
 def test_both_networks_are_stored_restored_and_published(fitted: Any, tmp_path: Any) -> None:

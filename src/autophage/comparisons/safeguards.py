@@ -117,7 +117,7 @@ SAFEGUARDS: dict[str, Safeguard] = {
         ),
         _known(
             "sims",
-            {"treatment": {"kind": "sims", "omega": 0.5}},
+            {"treatment": {"kind": "sims", "omega": 0.5, "samples": 500}},
             "",
             "errors that the auxiliary model does not repeat",
             "Alemohammad et al. 2024",

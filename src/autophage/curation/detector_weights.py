@@ -10,10 +10,10 @@ import numpy as np
 
 from autophage.curation.keeping import effective_size
 from autophage.curation.own_judge import Function, chances_of, function_of
-from autophage.curation.real_or_synthetic import auc, check_features, check_setting, space_of, told_apart
+from autophage.curation.real_or_synthetic import RealOrSynthetic, auc, check_setting, space_of, told_apart
 from autophage.data.arguments import not_negative, one_of
 from autophage.errors import SpecError, UnusableWeights
-from autophage.interventions import Curating, Curation
+from autophage.interventions import Curating
 from autophage.parts import Learner, Source
 from autophage.samples import REAL, Samples
 
@@ -21,7 +21,7 @@ DETECTORS = ("logistic",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorWeights(Curation):
+class DetectorWeights(RealOrSynthetic):
     """Every synthetic record x of a training set gets the weight
 
         w(x) = min( (p(real | x) / p(synthetic | x))^strength, cap ),
@@ -52,22 +52,14 @@ class DetectorWeights(Curation):
     """The largest weight, at least 1."""
     provenance: Literal["known", "hidden"] = "known"
     """Whether it is known which records of the training set are real."""
-    features: str = "pca"
-    """Where `logistic` compares records: pixels, standardised, pca, classifier, cnn, `inception:FILE`, `transformers:MODEL` or
-    `module:function`, as for metrics; fitted on generation 0's real records."""
-    components: int = 16
-    """Principal components, for `features: pca`; no more than the records allow."""
-    terms: Literal["linear", "quadratic"] = "linear"
-    """What the classifier sees: the features, which show shifts of means, or also their squares and products, which show
-    differences of spread and need more real records."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         not_negative(self.strength, "curation.strength")
         not_negative(self.cap, "curation.cap")
         if self.cap < 1:
             raise SpecError(f"curation.cap is {self.cap}; it must be at least 1, the weight of a real record")
         one_of(self.provenance, "curation.provenance", ("known", "hidden"))
-        check_features(self.features, self.components, self.terms)
         _ = self._function
 
     @cached_property

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from autophage.curation.keeping import candidates, note_selection, ranked
+from autophage.curation.keeping import candidates, ranked
 from autophage.curation.likelihood_rank import check_share
-from autophage.curation.real_or_synthetic import check_features, check_setting, space_of, told_apart
-from autophage.interventions import Curating, Curation
+from autophage.curation.real_or_synthetic import RealOrSynthetic, check_setting, space_of, told_apart
+from autophage.interventions import Curating
 from autophage.parts import Learner, Source
 
 YI2025 = (
@@ -20,7 +20,7 @@ YI2025 = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discriminator(Curation):
+class Discriminator(RealOrSynthetic):
     """The model is asked for n / keep records, a classifier learns in every generation to tell them from generation 0's real
     records, and the n that look most real are kept. `keep: 1` is the plain loop.
 
@@ -32,7 +32,7 @@ class Discriminator(Curation):
     a small share of them widens or shifts the next model. Look at `auc`, and take features that tell.
 
     Notes for metrics: `acceptance`, `auc` (on records that the classifier has not seen: 0.5 where nothing tells the samples from
-    real records), `classifier_records` (that it learnt from), `duplicate_share`, `kept_variance`.
+    real records), `classifier_records` (that it learnt from).
     """
 
     citation: ClassVar[tuple[str, ...]] = (YI2025,)
@@ -40,18 +40,10 @@ class Discriminator(Curation):
 
     keep: float = 0.1
     """The share of the candidates that is kept, above 0 and at most 1."""
-    features: str = "pca"
-    """Where records are compared: pixels, standardised, pca, classifier, cnn, `inception:FILE`, `transformers:MODEL` or
-    `module:function`, as for metrics; fitted on generation 0's real records."""
-    components: int = 16
-    """Principal components, for `features: pca`; no more than the records allow."""
-    terms: Literal["linear", "quadratic"] = "linear"
-    """What the classifier sees: the features, which show shifts of means, or also their squares and products, which show
-    differences of spread and need more real records."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_share(self.keep)
-        check_features(self.features, self.components, self.terms)
 
     @property
     def idle(self) -> bool:
@@ -86,6 +78,4 @@ class Discriminator(Curation):
         context.note("acceptance", n / len(pool))
         context.note("auc", found.auc)
         context.note("classifier_records", found.trained_on)
-        chosen = pool[np.flatnonzero(kept)]
-        note_selection(pool, chosen, context)
-        return chosen
+        return pool[np.flatnonzero(kept)]

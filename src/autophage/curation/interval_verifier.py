@@ -20,7 +20,9 @@ class IntervalVerifier(Curation):
     """Keeps the records x with |x - centre| < radius (the Euclidean norm in more dimensions), whatever the learner.
 
     The verified loop is a contraction towards the centre, not towards the truth: at first it may gain, in the end it knows
-    what the verifier knows. For a Gaussian of known variance the map is `theory.filter_pulls.interval_response`.
+    what the verifier knows. For a Gaussian of known variance the map is `theory.filter_pulls.interval_response`. A radius that
+    nothing exceeds is the plain loop, bit for bit, but for learners that the plain loop fits to sufficient statistics: these then
+    see records, drawn from other streams, and are equal to it in law.
 
     Raises `SpecError` for a radius that is not positive and a centre of the wrong length; `FilterStarved` with keep: n when
     less than one proposal in 50 passes.

@@ -16,7 +16,7 @@ from autophage.errors import FilterStarved, FitFailed, SpecError, UnusableWeight
 from autophage.interventions import Curating
 from autophage.keys import Key
 from autophage.parts import Learner
-from autophage.samples import Batch, Samples, chunks
+from autophage.samples import Batch, Samples
 
 MOST = 50
 """Proposals for each record that is to be kept, after which a filter counts as starved."""
@@ -135,30 +135,6 @@ def ranked(score: np.ndarray, low: int, high: int, key: Key, name: str) -> np.nd
     kept = np.zeros(score.shape, bool)
     np.put_along_axis(kept, order[:, low:high], True, axis=1)
     return kept
-
-
-def note_selection(looked_at: Any, kept: Any, context: Curating) -> None:
-    """Notes of what a selection did to `Samples`: `duplicate_share` (kept records that equal one kept before) and
-    `kept_variance` (mean variance of the kept records over that of all that were looked at)."""
-    if not isinstance(kept, Samples):
-        return
-    different = {row.tobytes() for part in chunks(kept.fields["x"]) for row in part}
-    context.note("duplicate_share", 1 - len(different) / len(kept))
-    before = _variance(looked_at)
-    if before > 0:
-        context.note("kept_variance", _variance(kept) / before)
-
-
-def _variance(samples: Samples) -> float:
-    """Mean over coordinates, read a part at a time."""
-    total: Any = 0.0
-    squares: Any = 0.0
-    first: Any = None
-    for part in chunks(samples.fields["x"], 4096):
-        x = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
-        first = x.mean(axis=0) if first is None else first
-        total, squares = total + (x - first).sum(axis=0), squares + ((x - first) ** 2).sum(axis=0)
-    return float((squares / len(samples) - (total / len(samples)) ** 2).mean())
 
 
 def refuse_dropping(learner: Learner, keep: str, name: str) -> None:

@@ -9,6 +9,7 @@ nothing, and `rule: top` adds to it: where every generation is fitted from scrat
 from __future__ import annotations
 
 import numbers
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -63,7 +64,7 @@ class LatentFilter(Curation):
     """Share of the variance that is noise when records are encoded, in [0, 1); auto: where the classes of held-out real records
     are nearest to orthogonal."""
     uninformative: Literal["refuse", "random"] = "refuse"
-    """What to do with a probe that cannot tell the classes apart: end the run, or choose at random."""
+    """What to do with a probe that cannot tell the classes apart: end the run, or choose at random, with a warning."""
 
     def __post_init__(self) -> None:
         one_of(self.rule, "curation.rule", RULES)
@@ -109,6 +110,11 @@ class LatentFilter(Curation):
         rows = np.flatnonzero(seen)
         key = context.key / "chosen"
         if blind:
+            warnings.warn(
+                f"generation {context.generation}: the probe of latent_filter is right on {ruler.accuracy:.0%} of held-out real "
+                f"records of {len(ruler.probe.classes)} classes, too rarely to filter by; records are chosen at random",
+                stacklevel=2,
+            )
             chosen = _some(rows, n, key)
         else:
             chosen = self._chosen(rows, xi, np.asarray(samples.label), min(n, len(rows)), ruler, key)

@@ -124,15 +124,15 @@ class Ruler:
     def __init__(self, model: Model, real: Samples, held_out: Samples, noise: float | str) -> None:
         if real.label is None or held_out.label is None:
             raise FitFailed("a probe needs labelled real records, and these carry none")
-        if len(np.unique(real.label)) < 2:
-            raise FitFailed(
-                f"all real records are of class {real.label[0]}; a probe tells at least two classes apart"
-            )
         self.model, self.encoder = model, f"generation 0's {type(model).__name__}"
         held_out = held_out[np.arange(min(HELD_OUT, len(held_out)))]
         self.noise = best_level(model, held_out) if isinstance(noise, str) else float(noise)
         codes, labels = self.codes(real), np.asarray(real.label)
         seen = finite(codes.values, "real records")
+        if len(np.unique(labels[seen])) < 2:
+            raise FitFailed(
+                f"all real records are of class {labels[seen][0]}; a probe tells at least two classes apart"
+            )
         self.probe = Probe(codes._replace(values=codes.values[seen]), labels[seen])
         known = held_out[np.isin(np.asarray(held_out.label), self.probe.classes)]
         if not len(known):

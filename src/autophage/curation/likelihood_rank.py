@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autophage.curation.keeping import candidates, note_selection, picked, ranked
+from autophage.curation.keeping import candidates, picked, ranked
 from autophage.data.arguments import one_of
 from autophage.errors import SpecError
 from autophage.interventions import Curating, Curation
@@ -26,8 +26,7 @@ class LikelihoodRank(Curation):
     It knows nothing but the model: the likeliest records narrow its law as a low temperature does, the least likely ones widen it.
     Raises `SpecError` for learners without a density, and `FitFailed` where a log density is not a number.
 
-    Notes for metrics: `acceptance`, and for `Samples` `duplicate_share` and `kept_variance` (the mean variance of the kept records
-    over that of all candidates).
+    Notes for metrics: `acceptance`.
     """
 
     keep: float
@@ -61,7 +60,6 @@ class LikelihoodRank(Curation):
         low = {"highest": spare, "lowest": 0, "middle": spare // 2}[self.side]
         kept = picked(pool, ranked(score, low, low + n, context.key / "ties", "likelihood_rank"), n)
         context.note("acceptance", n / len(pool))
-        note_selection(pool, kept, context)
         return kept
 
 

@@ -45,8 +45,8 @@ class Preference(Curation):
 
     A temperature near zero (1e-9, say) keeps the best of K (`theory.best_of`).
 
-    Notes for metrics: `kept_reward` (mean reward of what was kept), `labels` (candidates that were judged), `rejected_records`,
-    `rejected_choices`; `effective_size` for `choices: .inf`.
+    Notes for metrics: `kept_reward` and `reward_variance` (mean and variance of the reward of what was kept), `labels` (candidates
+    that were judged), `rejected_records`, `rejected_choices`; `effective_size` for `choices: .inf`.
     """
 
     citation: ClassVar[tuple[str, ...]] = (
@@ -199,6 +199,7 @@ class Preference(Curation):
         fine = np.arange(wanted) < took_place[:, None]
         reward = np.take_along_axis(np.concatenate([p.reward for p in rounds], axis=1), order, axis=1)
         context.note("kept_reward", reward.mean(axis=1, where=fine))
+        _note_spread(reward, fine.astype(float), context)
         context.note("labels", K * used[:, 0])
         context.note("rejected_records", (rejected * looked).sum(axis=1))
         context.note("rejected_choices", (~held & looked).sum(axis=1))
@@ -218,6 +219,7 @@ class Preference(Curation):
         context.note(
             "kept_reward", np.where(weight > 0, weight * liked, 0.0).sum(axis=1) / weight.sum(axis=1)
         )
+        _note_spread(liked, weight, context)
         context.note("effective_size", weight.sum(axis=1) ** 2 / np.square(weight).sum(axis=1))
         context.note("labels", len(samples))
         context.note("rejected_records", np.isnan(liked).sum(axis=1))
@@ -253,6 +255,16 @@ def choice_logits(values: np.ndarray, temperature: float = 1.0) -> tuple[np.ndar
         logits = (usable - top) / temperature
     logits = np.where(sure, 0.0, np.where(np.isnan(logits), -np.inf, logits))
     return logits, held
+
+
+def _note_spread(reward: np.ndarray, weight: np.ndarray, context: Curating) -> None:
+    """The variance of rewards (R, n) by weight; nothing where one that counts is infinite."""
+    counts = weight > 0
+    if np.isfinite(reward[counts]).all():
+        share = weight / weight.sum(axis=1, keepdims=True)
+        reward = np.where(counts, reward, 0.0)
+        off = reward - (share * reward).sum(axis=1, keepdims=True)
+        context.note("reward_variance", (share * off**2).sum(axis=1))
 
 
 def _scored(score: Score, records: Any) -> np.ndarray:

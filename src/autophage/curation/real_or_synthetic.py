@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from autophage.data.arguments import one_of, whole_number
 from autophage.errors import AutophageError, DataError, FitFailed, SpecError
-from autophage.interventions import Curating
+from autophage.interventions import Curating, Curation
 from autophage.keys import Key
 from autophage.metrics.features import (
     OUTSIDE,
@@ -37,6 +38,23 @@ AT_ONCE = 4096
 TERMS = ("linear", "quadratic")
 FEWEST = 8
 """Records a side without which there is nothing to learn from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealOrSynthetic(Curation):
+    """A curation whose classifier tells real from synthetic records."""
+
+    features: str = "pca"
+    """Where the classifier compares records: pixels, standardised, pca, classifier, cnn, `inception:FILE`, `transformers:MODEL` or
+    `module:function`, as for metrics; fitted on generation 0's real records."""
+    components: int = 16
+    """Principal components, for `features: pca`; no more than the records allow."""
+    terms: Literal["linear", "quadratic"] = "linear"
+    """What the classifier sees: the features, which show shifts of means, or also their squares and products, which show
+    differences of spread and need more real records."""
+
+    def __post_init__(self) -> None:
+        check_features(self.features, self.components, self.terms)
 
 
 def check_features(features: str, components: int, terms: str = TERMS[0]) -> None:

@@ -24,8 +24,8 @@ class Truncation(AnchoredFilter):
     highest. The pull is phi(Phi^-1(q))/q standard deviations towards the anchor, whatever the distance: the most that any
     filter of acceptance q can do, and too much near the anchor, where it oscillates about it by half that step.
 
-    With keep: n it looks at ceil(n/q) proposals and keeps n of them. Contractive only on a region that begins above half the
-    pull. Raises `SpecError` for a share outside (0, 1], and where the region asks for more.
+    With keep: n it looks at ceil(n/q) proposals and keeps n of them; a share of 1 is the plain loop. Contractive only on a region
+    that begins above half the pull. Raises `SpecError` for a share outside (0, 1], and where the region asks for more.
     """
 
     share: float
@@ -37,6 +37,10 @@ class Truncation(AnchoredFilter):
         super().__post_init__()
         if not 0 < self.share <= 1:
             raise SpecError(f"curation.share is {self.share}; the share that is kept must lie in (0, 1]")
+
+    @property
+    def idle(self) -> bool:
+        return super().idle or self.share == 1
 
     def check(self, learner: Learner, source: Source) -> None:
         super().check(learner, source)

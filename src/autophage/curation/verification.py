@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from autophage.curation.keeping import dropped, filled, note_selection, refuse_dropping
+from autophage.curation.keeping import dropped, filled, refuse_dropping
 from autophage.curation.own_judge import (
     Function,
     chances_of,
@@ -44,9 +44,8 @@ class Verification(Curation):
     Raises `FilterStarved` with `keep: n` when less than one proposal in 50 passes, or nothing does; `FitFailed` when an own
     verifier raises, or answers NaN or for another number of records.
 
-    Notes for metrics: `acceptance`, `labels` (one for each sample judged), of `Samples` `duplicate_share` and `kept_variance`;
-    where it is known which samples are right - by the classifier, or by an `oracle` - `kept_precision` (right ones among the
-    kept) and `kept_recall` (kept ones among the right).
+    Notes for metrics: `acceptance`, `labels` (one for each sample judged); where it is known which samples are right - by the
+    classifier, or by an `oracle` - `kept_precision` (right ones among the kept) and `kept_recall` (kept ones among the right).
     """
 
     citation: ClassVar[tuple[str, ...]] = (
@@ -122,7 +121,6 @@ class Verification(Curation):
         oracle = None
         if self.oracle is not None:
             oracle = self._judge("oracle", self._functions[1], context)
-        seen: list[Any] = []
         accepted: list[np.ndarray] = []
         right: list[np.ndarray] = []
 
@@ -130,7 +128,6 @@ class Verification(Curation):
             held = chance(batch)
             rng = (context.key / "accept" / draw).generator()
             passes = rng.random(held.shape) < held * (1 - self.false_reject) + (1 - held) * self.false_accept
-            seen.append(batch)
             accepted.append(passes)
             if oracle is not None:
                 right.append(oracle(batch) >= 0.5)
@@ -148,8 +145,6 @@ class Verification(Curation):
             found, looked = dropped(samples, passed), np.full(len(passed), float(len(samples)))
             context.note("acceptance", passed.mean(axis=1))
         context.note("labels", looked)
-        if isinstance(samples, Samples):
-            note_selection(Samples.join(seen), found, context)
         if right:
             _note_right(np.concatenate(accepted, axis=1), np.concatenate(right, axis=1), looked, context)
         return found

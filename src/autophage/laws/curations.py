@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from autophage.curating import NUMBERS, Proposals, kept
 from autophage.keys import Key
 from autophage.laws.broken import holds
 from autophage.samples import REAL, Batch, Samples
@@ -49,8 +51,8 @@ class _Bench:
 
 
 def curation(part: Any, learner: Any, source: Any, *, n: int = 40, key: Key | None = None) -> None:
-    """Counts, provenance, weights, proposals; repeatable, the same from a warm memo, nothing it is handed is changed, and
-    replicate r does not depend on how many follow.
+    """Counts, provenance, weights, proposals, what a loop notes of it; repeatable, the same from a warm memo, nothing it is
+    handed is changed, and replicate r does not depend on how many follow.
 
     `part` curates n samples of a model that `learner` fits to real records of `source`. Raises `laws.Broken` at the first law
     that does not hold; `SpecError` where the curation refuses the learner or the data.
@@ -72,6 +74,7 @@ def curation(part: Any, learner: Any, source: Any, *, n: int = 40, key: Key | No
     _noted(part, context, after)
     fresh = _applied(part, *_bench(part, learner, source, n, key, {}))
     holds("the same key gives the same samples", _same(after, fresh), part)
+    _logged(part, source, *_bench(part, learner, source, n, key, {}))
     warm = _applied(part, *_bench(part, learner, source, n, key, context.memo))
     holds("a warm memo gives the same samples", _same(after, warm), part)
     if isinstance(given, Batch):
@@ -140,6 +143,39 @@ def _noted(part: Any, context: _Bench, after: Any) -> None:
         holds(f"the note {name} is one finite number a replicate", bool(np.isfinite(values).all()), part)
     share = context.noted.get("acceptance")
     holds("acceptance is a share", share is None or bool(((share >= 0) & (share <= 1)).all()), part)
+
+
+def _logged(part: Any, source: Any, given: Any, bench: _Bench, _: np.ndarray) -> None:
+    """The loop itself notes how many records were looked at and kept, and how diverse both are."""
+    chooses = getattr(part, "on", "new") == "training_set"
+    loop: Any = SimpleNamespace(source=source, memo={}, spec=SimpleNamespace(metrics=(part,)))
+
+    def more(m: int, stream: Key) -> Any:
+        return bench.stamped(bench.model.sample(m, key=stream))
+
+    size = 0 if chooses else len(given)
+    context = Proposals(
+        loop,
+        AGENT,
+        GENERATION,
+        bench.model,
+        bench.real,
+        size,
+        None if chooses else more,
+        bench.key,
+        bench.first,
+    )
+    after = context.curated(given, [part])
+    notes = context.notes
+    looked = notes.get("candidates" if chooses else "proposals")
+    holds("what was looked at and kept is noted", looked is not None and "kept" in notes, part)
+    holds("the note kept counts what is handed on", bool((notes["kept"] == kept(after)).all()), part)
+    if getattr(source, "domain", "vectors") in NUMBERS:
+        holds("the variance of what is kept is noted", "kept_variance" in notes, part)
+    if isinstance(after, Samples) and "duplicate_share" in notes:
+        holds("duplicates are a share", bool((notes["duplicate_share"] < 1).all()), part)
+    for name, values in notes.items():
+        holds(f"the note {name} is one finite number a replicate", bool(np.isfinite(values).all()), part)
 
 
 def _applied(part: Any, samples: Any, context: _Bench, _: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autophage.errors import AutophageError
 from autophage.keys import Key
 from autophage.laws.broken import holds
 from autophage.parts import SufficientLearner
@@ -15,13 +16,17 @@ REPLICATES = 4
 
 
 def learner(part: Any, data: Any, *, key: Key | None = None) -> None:
-    """Fit and sample: right shapes, finite, repeatable, immutable, restorable.
+    """Fit and sample: right shapes, finite, repeatable, immutable, restorable; of a learner that describes: descriptions of
+    the records it is given, which stay as they are.
 
     `data` is an array (n, ...) of records, or `Samples`. For a batched learner every replicate gets the same
     records. Raises `laws.Broken` at the first law that does not hold.
     """
     key = key or Key(0) / "laws"
     records = data if isinstance(data, Samples) else Samples.of(np.asarray(data))
+    if part.describes:
+        _describer(part, records, key)
+        return
     given: Any = records
     if part.batched:
         given = Batch.of(np.broadcast_to(records.x[None], (REPLICATES, *records.x.shape)))
@@ -67,6 +72,58 @@ def learner(part: Any, data: Any, *, key: Key | None = None) -> None:
         _replicates(part, records, first, n, key)
     if isinstance(part, SufficientLearner):
         _statistics(part, given, key)
+
+
+def _describer(part: Any, records: Samples, key: Key) -> None:
+    before = records.x.copy()
+    model = part.fit(records, start=None, key=key / "fit")
+    holds("fit leaves its training data as they were", np.array_equal(before, records.x), part)
+    n = len(records) - 3
+
+    def told(of: Any, samples: Samples = records, count: int = n) -> np.ndarray:
+        described = of.sample(count, key=key / "sample", given=samples)
+        name = "caption" if part.needs_captions else "label"
+        holds("a description is a caption, or a label", name in described.fields, part)
+        holds("sample(n) describes the first n records given", len(described) == count, part)
+        holds("what is described stays as it is", np.array_equal(described.x, samples.x[:count]), part)
+        return np.asarray(described.fields[name])
+
+    first = told(model)
+    holds(
+        "the same key gives the same descriptions: a model is immutable",
+        np.array_equal(first, told(model)),
+        part,
+    )
+    holds(
+        "a description does not depend on the records that follow",
+        np.array_equal(first[:5], told(model, records[:5], 5)),
+        part,
+    )
+    twin = part.fit(records, start=None, key=key / "fit")
+    holds("the same data and key give the same model", np.array_equal(first, told(twin)), part)
+    try:
+        model.sample(n, key=key)
+        refused = False
+    except AutophageError:
+        refused = True
+    holds("without records there is nothing to describe", refused, part)
+    if part.warm_starts:
+        warm = part.fit(records, start=model, key=key / "warm")
+        holds(
+            "a warm start leaves the model it starts from as it was", np.array_equal(first, told(model)), part
+        )
+        holds("a warm-started model describes", len(told(warm)) == n, part)
+    try:
+        arrays = model.arrays()
+    except NotImplementedError:
+        return
+    holds(
+        "arrays() gives numpy arrays without objects",
+        all(np.asarray(a).dtype != object for a in arrays.values()),
+        part,
+    )
+    restored = part.restore({k: np.array(v) for k, v in arrays.items()})
+    holds("a restored model describes as the model did", np.array_equal(first, told(restored)), part)
 
 
 def _x(samples: Any) -> np.ndarray:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autophage import __version__, registry
+from autophage.runs.alarms import alarms
 from autophage.runs.judged import advice, status
-from autophage.runs.pictured import blend, drift, gallery, judgement, neighbours
+from autophage.runs.pictured import blend, drift, gallery, judgement, neighbours, said
+from autophage.runs.provenance import is_ecosystem
+from autophage.runs.remarks import remarks
 
 if TYPE_CHECKING:
     from autophage.parts import Prediction
+    from autophage.report.ecosystem import Ecosystem
     from autophage.report.page import Arm, Page
     from autophage.runs.run import Run
+    from autophage.verdicts import Profile
 
 
 def write_page(run: Run, path: str | Path | None = None, figures: bool = False) -> Path:
@@ -45,7 +51,8 @@ def page_of(
     from autophage.report.page import Page
 
     first = runs[lead or next(iter(runs))]
-    arms = [arm for name, run in runs.items() for arm in _arms(name, run)]
+    arms = [arm for name, run in runs.items() for arm in _arms(name, run, len(runs) > 1)]
+    several = len(first.spec.agents) > 1
     head = next(a for a in arms if lead is None or a.name.startswith(lead))
     cited = list(dict.fromkeys(c for run in runs.values() for c in citations(run.loop)))
     return Page(
@@ -53,8 +60,8 @@ def page_of(
         subtitle=subtitle or _subtitle(first),
         status=status(first, next(iter(first.spec.agents))),
         arms=arms,
-        profile=head.profile,
-        advice=head.advice,
+        profile=(_together(arms) if len(runs) == 1 else None) if several else head.profile,
+        advice=None if several else head.advice,
         facts=_facts(first, len(runs)),
         repeat=_repeat(runs),
         spec_yaml="\n".join(r.spec.to_yaml() for r in runs.values()),
@@ -62,10 +69,11 @@ def page_of(
         notes=[n for name, run in runs.items() for n in _notes(name if len(runs) > 1 else "", run)],
         directions=_directions(first),
         blend=blend(runs),
+        ecosystems=_ecosystems(runs),
     )
 
 
-def _arms(name: str, run: Run) -> list[Arm]:
+def _arms(name: str, run: Run, compared: bool) -> list[Arm]:
     import polars as pl
 
     from autophage.report.page import Arm
@@ -75,16 +83,19 @@ def _arms(name: str, run: Run) -> list[Arm]:
     arms = []
     for agent in run.spec.agents:
         found = advice(run, agent)
+        profile = run.verdict(agent)
         arms.append(
             Arm(
-                name=agent if several else name,
+                name=(f"{name} · {agent}" if compared else agent) if several else name,
                 metrics=run.metrics.filter(pl.col("agent") == agent),
                 predictions=[p for p in predictions if p.agent == agent],
                 gallery=gallery(run, agent),
                 neighbours=neighbours(run, agent),
                 drift=drift(run, agent),
                 judged=judgement(run, agent),
-                profile=run.verdict(agent).to_dict(),
+                said=said(run, agent),
+                # Of one that describes there may be nothing to ask: then the page leaves it out.
+                profile=profile.to_dict() if _asked(run, agent, profile) else None,
                 advice=None if found is None else found.to_dict(),
             )
         )
@@ -122,12 +133,82 @@ def calibrated(run: Run) -> list[Prediction]:
     return found
 
 
+def _asked(run: Run, agent: str, profile: Profile) -> bool:
+    """Whether a verdict says anything: agents that describe others' records may have no course that one could be read from."""
+    describes = getattr(run.spec.agents[agent].learner, "describes", False)
+    return not describes or len(profile.having("undecided")) < len(profile.verdicts)
+
+
+def _together(arms: Sequence[Arm]) -> dict[str, Any] | None:
+    """The verdict of a run of several agents: that of the only one that has one, or one sentence that the verdicts of each
+    follow."""
+    from autophage.verdicts.profile import MILD
+
+    found: dict[str, list[str]] = {"yes": [], "no": [], "undecided": []}
+    for arm in arms:
+        if arm.profile is not None:
+            answers = {v["verdict"] for v in arm.profile["verdicts"] if v["definition"] not in MILD}
+            found["yes" if "yes" in answers else "undecided" if "undecided" in answers else "no"].append(
+                arm.name
+            )
+    told = {str(arm.profile["sentence"]) for arm in arms if arm.profile is not None}
+    names = [arm.name for arm in arms if arm.profile is not None]
+    if len(told) < 2:
+        sentence = f"{_listed(names)}: {told.pop()}" if names else "No verdict was asked of these agents."
+        return {
+            **(next(a.profile for a in arms if a.profile) if len(names) == 1 else {}),
+            "sentence": sentence,
+        }
+    words = {
+        "yes": "a kind of collapse was found for",
+        "no": "none was found for",
+        "undecided": "it is undecided for",
+    }
+    clauses = "; ".join(f"{words[k]} {_listed(names)}" for k, names in found.items() if names)
+    return {"sentence": f"{clauses[:1].upper()}{clauses[1:]}."}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _ecosystems(runs: Mapping[str, Run]) -> list[Ecosystem]:
+    """What the page shows of who trained on whom, for runs in which that is a question."""
+    from autophage.report.ecosystem import Agent, Ecosystem
+
+    found, key = [], 0
+    for name, run in runs.items():
+        agents = []
+        for agent, body in run.spec.agents.items():
+            parts = {"learner": body.learner, "workflow": body.workflow}
+            # Of a user's own part, without its module.
+            kinds = [registry.kind_of(slot, part).rpartition(":")[2] for slot, part in parts.items()]
+            sampling = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in body.sampling.chosen().items())
+            agents.append(
+                Agent(
+                    agent,
+                    kinds[0],
+                    kinds[1],
+                    key,
+                    body.given,
+                    body.frozen,
+                    sampling,
+                )
+            )
+            key += 1
+        if is_ecosystem(run.spec):
+            asked = {a: dict(run.loop._feeding(a)) for a in run.spec.agents}
+            found.append(Ecosystem(agents, asked, run.flows, name if len(runs) > 1 else ""))
+    return found
+
+
 def _subtitle(run: Run) -> str:
     spec = run.spec
-    agents = " and ".join(
+    kinds = Counter(
         f"{registry.kind_of('learner', a.learner)} under {registry.kind_of('workflow', a.workflow)}"
         for a in spec.agents.values()
     )
+    agents = _listed([kind if n == 1 else f"{n} times {kind}" for kind, n in kinds.items()])
     return f"{registry.kind_of('data', spec.data)} through {agents}, {spec.generations} generations, {spec.replicates} replicates"
 
 
@@ -180,7 +261,8 @@ def _notes(name: str, run: Run) -> list[str]:
                 f"{mark}{len(stuck)} of {len(where)} replicates of {agent} became a point mass (first at generation "
                 f"{int(stuck.min())}); they carry their value forward"
             )
-    return notes + [mark + w for w in run.warnings]
+    notes += [mark + said for agent in run.spec.agents for said in alarms(run, agent)]
+    return notes + [mark + w for w in (*remarks(run), *run.warnings)]
 
 
 def _directions(run: Run) -> dict[str, str]:

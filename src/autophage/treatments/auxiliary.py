@@ -14,7 +14,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -33,6 +33,11 @@ BRIEF = 10
 @dataclass(frozen=True, kw_only=True)
 class Extrapolation(Treatment):
     """A treatment that moves a fit away from an auxiliary trained on the fit's own samples."""
+
+    name: ClassVar[str]
+    """The treatment's kind, for messages."""
+    how_far: ClassVar[str]
+    """Its key that holds the strength: a number, or `auto`."""
 
     samples: int | None = None
     """Own samples that the auxiliary learns from, at least 100; as many as the fit's training set unless given."""
@@ -63,6 +68,10 @@ class Extrapolation(Treatment):
         for strength in self.grid:
             self._checked(strength, "treatment.grid")
         object.__setattr__(self, "grid", tuple(sorted({0.0, *map(float, self.grid)})))
+        if isinstance(self.chosen, str) and self.chosen != "auto":
+            raise SpecError(f"treatment.{self.how_far} is {self.chosen!r}; it must be a number or `auto`")
+        if self.chosen != "auto":
+            self._checked(self.chosen, f"treatment.{self.how_far}")
 
     def _checked(self, strength: Any, key: str) -> None:
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
@@ -78,14 +87,9 @@ class Extrapolation(Treatment):
             )
 
     @property
-    @abstractmethod
     def chosen(self) -> float | Literal["auto"]:
         """The strength, or that it is to be chosen."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The treatment's kind, for messages."""
+        return getattr(self, self.how_far)
 
     @property
     def idle(self) -> bool:

@@ -42,26 +42,13 @@ class Neon(Extrapolation):
         "generation. ICLR; arXiv 2510.03597",
     )
 
+    name: ClassVar[str] = "neon"
+    how_far: ClassVar[str] = "strength"
+
     strength: float | Literal["auto"] = "auto"
     """w, how far away from the copy's weights: a number, 0 for not at all, or `auto`."""
     learning_rate_factor: float = 0.1
     """Times `learner.learning_rate`, the rate of the brief training."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.strength, str):
-            if self.strength != "auto":
-                raise SpecError(f"treatment.strength is {self.strength!r}; it must be a number or `auto`")
-        else:
-            self._checked(self.strength, "treatment.strength")
-
-    @property
-    def chosen(self) -> float | Literal["auto"]:
-        return self.strength
-
-    @property
-    def name(self) -> str:
-        return "neon"
 
     def check(self, learner: Learner, workflow: Any) -> None:
         if not getattr(learner, "has_network", False):

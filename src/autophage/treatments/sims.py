@@ -53,6 +53,9 @@ class Sims(Extrapolation):
         "synthetic data. arXiv 2408.16333",
     )
 
+    name: ClassVar[str] = "sims"
+    how_far: ClassVar[str] = "omega"
+
     omega: float | Literal["auto"] = "auto"
     """How far away from the auxiliary: a number, 0 for not at all, or `auto`."""
     trained_on: Literal["samples", "training_set"] = "samples"
@@ -63,25 +66,12 @@ class Sims(Extrapolation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.omega, str):
-            if self.omega != "auto":
-                raise SpecError(f"treatment.omega is {self.omega!r}; it must be a number or `auto`")
-        else:
-            self._checked(self.omega, "treatment.omega")
         if self.trained_on not in ("samples", "training_set"):
             raise SpecError(
                 f"treatment.trained_on is {self.trained_on!r}; it must be one of: samples, training_set"
             )
         if self.checkpoint is not None and self.trained_on != "samples":
             raise SpecError("treatment.checkpoint brings a trained auxiliary; leave treatment.trained_on out")
-
-    @property
-    def chosen(self) -> float | Literal["auto"]:
-        return self.omega
-
-    @property
-    def name(self) -> str:
-        return "sims"
 
     def check(self, learner: Learner, workflow: Any) -> None:
         if not getattr(learner, "extrapolates", False):
@@ -140,7 +130,7 @@ class Sims(Extrapolation):
         if place.endswith(".safetensors") and not Path(place).is_file():
             raise SpecError(f"treatment.checkpoint: there is no file {place}")
         try:
-            return learner.checkpoint(place)
+            return learner.from_checkpoint(place)
         except SpecError as error:
             raise SpecError(
                 f"treatment.checkpoint {place} is no auxiliary for this learner: {error}"
