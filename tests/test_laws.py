@@ -23,7 +23,8 @@ def records(domain):
         "positive": lambda: draw.exponential(2.0, (N, 1)),
         "pairs": lambda: draw.standard_normal((N, 4)),
     }[domain]()
-    return Samples.of(x, label=draw.integers(0, 3, N))
+    label = draw.integers(0, 3, N)
+    return Samples.of(x, label=label, caption=np.array(["red", "a red dog", "cat"])[label])
 
 
 SMALL = {
@@ -33,6 +34,7 @@ SMALL = {
         "flow_matching": {"records": 192, "batch_size": 64},
         "diffusion": {"records": 192, "batch_size": 64},
         "vae": {"latent": 2, "widths": (4,), "records": 200, "batch_size": 20},
+        "captioner": {"width": 16, "layers": 1, "heads": 2, "records": 192, "batch_size": 64},
         "bigram": {"weights": [0.5, 0.25, 0.25], "tokens": 2},
         "estimator": {"object": "sklearn.mixture:GaussianMixture", "arguments": {"n_components": 2}},
     },
@@ -41,13 +43,14 @@ SMALL = {
         "categorical": {"zipf": {"symbols": 5, "exponent": 1}},
         "bigram": {"zipf": {"symbols": 4}, "contexts": 3},
         "regression": {"dim": 3, "noise": 0.5},
+        "scenes": {"size": 50},
         "bernoulli": {"probability": 0.3},
         "poisson": {"rate": 2},
         "exponential": {"mean": 2},
     },
     "workflow": {"window": {"size": 3}},
 }
-FILES = ("mnist", "table", "regression_table", "images", "cifar10")
+FILES = ("mnist", "table", "regression_table", "images", "cifar10", "captioned_images")
 """Sources that read files of the user's: their own tests run the suite on files they write."""
 
 
@@ -93,7 +96,8 @@ def test_metrics_of_samples(kind):
         draw = (KEY / "generated" / domain).generator()
         generated = Samples.of(
             real.x[draw.permutation(N)[:50]] if domain == "symbols" else real.x[:50] * 0.9 + 0.1,
-            label=real.label[:50] if "labels" in metric.needs else None,
+            label=real.label[:50] if "labels" in metric.needs or metric.of_descriptions else None,
+            caption=real.caption[:50] if metric.of_descriptions else None,
         )
         laws.metric(metric, real, generated, key=KEY)
 
@@ -108,16 +112,21 @@ CURATED = {
     "noted": FILTER,
 }
 """Metrics of what curation notes: there are rows where something is curated."""
-ASKED = {"reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}}}
+ASKED = {
+    "reward": {"kind": "reward", "reward": {"kind": "linear", "slope": 0.5}},
+    "pooled": {"kind": "pooled", "of": ["sample_variance"]},
+}
 """Metrics that cannot be asked for by their name alone."""
 ENCODED = ("elbo", "encoder_spread", "training")
 """Metrics that read what only deep models have."""
-LATENT = ("orthogonality", "latent_confidence")
-"""Metrics of labelled records in a latent space."""
+LABELLED = ("orthogonality", "latent_confidence", "judge_alignment", "cosine_alignment", "caption_diversity")
+"""Metrics of records with classes."""
+DESCRIBING = ("self_consistency", "caption_accuracy")
+"""Metrics of models that describe what they are given."""
 MODED = ("mode_interpolation",)
 """Metrics that know the modes of a true mixture."""
-PICTURED = ("spectrum",)
-"""Metrics that look at pictures."""
+PICTURED = {"spectrum": {"kind": "digits"}, "attribute_entropy": {"kind": "scenes", "size": 50}}
+"""Metrics that look at pictures, and these."""
 
 
 @pytest.mark.parametrize("kind", [k for k in registry.kinds("metric") if k not in SAMPLE_METRICS])
@@ -133,17 +142,17 @@ def test_metrics_of_models(kind):
         "generations": 2,
         "data": {"kind": "categorical", "zipf": {"symbols": 5, "exponent": 1}}
         if symbols
-        else {"kind": "digits"}
+        else dict(PICTURED[kind])
         if kind in PICTURED
         else {"kind": "eight_gaussians"}
         if kind in MODED
         else {"kind": "labelled_blobs", "size": 200}
-        if kind in LATENT
+        if kind in (*LABELLED, *DESCRIBING)
         else {"kind": "regression" if pairs else "gaussian", "dim": 2},
         "learner": {"kind": "vae", **SMALL["learner"]["vae"]}
         if kind in ENCODED
         else "class_gaussian"
-        if kind in LATENT
+        if kind in LABELLED
         else "categorical"
         if symbols
         else "regression"
@@ -155,6 +164,11 @@ def test_metrics_of_models(kind):
         "metrics": [ASKED.get(kind, kind)],
         "curation": [CURATED[kind]] if kind in CURATED else [],
     }
+    if kind in DESCRIBING:
+        agent = {"learner": "classifier", "given": "real", "workflow": spec.pop("workflow")}
+        spec = {k: v for k, v in spec.items() if k not in ("learner", "curation")} | {
+            "agents": {"labeller": agent}
+        }
     table = run(spec).metrics
     assert len(table) and table["value"].is_finite().all()
     assert table.group_by("generation", "metric").len()["len"].unique().to_list() == [3]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autophage import registry
-from autophage.ecosystem import chains, root
+from autophage.ecosystem import chains, real_used, root
 from autophage.errors import SpecError, UserError
 from autophage.parts import Model
 from autophage.piles import planned_fresh
@@ -38,7 +38,7 @@ def check(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> lis
             f"agents of closed-form and of sampled learners cannot share one loop: {names}; "
             "wrap the closed-form one as an estimator"
         )
-    _metrics(spec, agents)
+    _metrics(spec, agents, real)
     return warnings
 
 
@@ -282,7 +282,7 @@ def _statistics(spec: Spec, name: str, agent: Any, real: int, where: str) -> Non
     raise SpecError(f"{where}learner.path is `statistics` but {reason}; take `auto` or `samples`")
 
 
-def _metrics(spec: Spec, agents: Mapping[str, Any]) -> None:
+def _metrics(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int]) -> None:
     for i, metric in enumerate(spec.metrics):
         kind = registry.kind_of("metric", metric)
         domains = getattr(metric, "domains", None)
@@ -299,6 +299,8 @@ def _metrics(spec: Spec, agents: Mapping[str, Any]) -> None:
             raise SpecError(f"metrics[{i}]: {kind} needs labels, and the data have none")
         if hasattr(metric, "check"):
             metric.check(spec.data)
+        if hasattr(metric, "check_real"):
+            metric.check_real(spec.data, real_used(spec, real))
         readable = [a for a in agents.values() if not _lacking(metric, a.learner)]
         if not (getattr(metric, "of_some", False) and readable):
             for agent in agents.values():

@@ -155,6 +155,20 @@ def chains(agents: Mapping[str, AgentSpec]) -> list[str]:
     return [n for n in agents if root(agents, n) == n]
 
 
+def real_used(spec: Any, real: Mapping[str, int]) -> int:
+    """How many of the first records of a finite source's training part the agents may ever train on: all of them where each
+    replicate draws its own set, or new ones come in later. `real` are the sizes of generation 0."""
+    if spec.data.unlimited:
+        return 0
+    plans = (a.workflow.plan(t, real[n]) for n, a in spec.agents.items() for t in range(1, spec.generations))
+    if spec.bootstrap or any(row.origin == "fresh" and row.count for plan in plans for row in plan.rows):
+        return len(spec.data.train())
+    by_chain = [
+        max(real[a] for a in spec.agents if root(spec.agents, a) == chain) for chain in chains(spec.agents)
+    ]
+    return sum(by_chain) if spec.real_parts == "own" else max(by_chain)
+
+
 def feeds_from(given: Any, agents: Mapping[str, AgentSpec]) -> tuple[Feed, ...]:
     """The arrows of an ecosystem: as they are listed, or as `own`, `ring` or `pooled` says.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autophage.ecosystem import REAL_RECORDS, describers
+from autophage.ecosystem import REAL_RECORDS, describers, real_used
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
 from autophage.parts import Model
@@ -65,6 +65,16 @@ class Evaluation:
     def last(self) -> bool:
         """Whether this agent is the last one of its generation."""
         return self.agent == self._loop.order[-1]
+
+    @property
+    def real_used(self) -> int:
+        """Of the real training part, how many of the first records the loop may train on."""
+        return real_used(self._loop.spec, self._loop.real)
+
+    @property
+    def given_by(self) -> str | None:
+        """Whose records its model is given: an agent's name, or `real`."""
+        return self._given
 
     @property
     def describes(self) -> bool:

@@ -452,6 +452,16 @@ class View(Protocol):
         ...
 
     @property
+    def real_used(self) -> int:
+        """Of the real training part, how many of the first records the loop may train on."""
+        ...
+
+    @property
+    def given_by(self) -> str | None:
+        """Whose records this agent's models are given: an agent's name, `real`, or nobody's."""
+        ...
+
+    @property
     def describes(self) -> bool:
         """Whether this agent describes records of others."""
         ...

@@ -50,6 +50,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "circles": ("autophage.data.circles:CirclesSource", "two concentric circles"),
         "swiss_roll": ("autophage.data.swiss_roll:SwissRollSource", "a rolled-up sheet"),
         "digits": ("autophage.data.digits:DigitsSource", "1,797 real handwritten digits, 8 x 8 (embedded)"),
+        "gaussian_field": (
+            "autophage.data.gaussian_field:GaussianFieldSource",
+            "pictures of a Gaussian field, correlated by distance",
+        ),
         "mnist": ("autophage.data.mnist:MnistSource", "handwritten digits, 28 x 28, from idx files"),
         "principal_components": (
             "autophage.data.principal_components:PrincipalComponentsSource",
@@ -62,6 +66,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "cifar10": (
             "autophage.data.cifar10:Cifar10Source",
             "CIFAR-10: python or binary batches, parquet or strips",
+        ),
+        "scenes": (
+            "autophage.data.scenes:ScenesSource",
+            "drawn scenes, 32 x 32, captioned by some of their four attributes; read back exactly",
+        ),
+        "captioned_images": (
+            "autophage.data.captioned_images:CaptionedImagesSource",
+            "pictures with captions: a folder or zip and a file of captions, COCO, Flickr, webdataset, parquet",
         ),
         "table": (
             "autophage.data.table:TableSource",
@@ -106,7 +118,23 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.learners.flow_matching:FlowMatching",
             "straight paths from noise to records, paired at random or by optimal transport",
         ),
+        "text_to_image": (
+            "autophage.learners.text_to_image:TextToImage",
+            "pictures painted by captions, by a network of ours or a pretrained pipeline",
+        ),
         "flow": ("autophage.learners.flow:Flow", "a normalising flow"),
+        "captioner": (
+            "autophage.learners.captioner:Captioner",
+            "a network that captions the records it is given",
+        ),
+        "classifier": (
+            "autophage.learners.classifier:Classifier",
+            "softmax regression that labels the records it is given",
+        ),
+        "pretrained_captioner": (
+            "autophage.learners.pretrained_captioner:PretrainedCaptioner",
+            "a captioner of transformers (BLIP, BLIP-2, GIT, ViT-GPT2), trained on as a whole or by LoRA",
+        ),
         "estimator": ("autophage.learners.estimator:Estimator", "any object with fit and sample"),
     },
     "workflow": {
@@ -326,6 +354,38 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.metrics.within_class:WithinClassVariance",
             "how wide the generated records of a class are, against real ones",
         ),
+        "within_caption_variance": (
+            "autophage.metrics.within_class:WithinCaptionVariance",
+            "how wide the records of one caption are, summed over coordinates",
+        ),
+        "judge_alignment": (
+            "autophage.metrics.judge_alignment:JudgeAlignment",
+            "whether a judge outside of the loop agrees with its descriptions",
+        ),
+        "cosine_alignment": (
+            "autophage.metrics.cosine_alignment:CosineAlignment",
+            "cosine of pictures and captions under frozen encoders",
+        ),
+        "self_consistency": (
+            "autophage.metrics.self_consistency:SelfConsistency",
+            "what the loop's own captioner thinks of its captions",
+        ),
+        "caption_diversity": (
+            "autophage.metrics.caption_diversity:CaptionDiversity",
+            "vocabulary, entropy and variance of captions",
+        ),
+        "caption_accuracy": (
+            "autophage.metrics.caption_accuracy:CaptionAccuracy",
+            "how well a captioner describes held-out real pictures",
+        ),
+        "attribute_entropy": (
+            "autophage.metrics.attribute_entropy:AttributeEntropy",
+            "how even the attributes of pictures are, read without error",
+        ),
+        "pooled": (
+            "autophage.metrics.pooled:Pooled",
+            "other metrics, on the records of all agents together",
+        ),
         "orthogonality": (
             "autophage.metrics.orthogonality:OrthogonalityMetric",
             "how orthogonal the classes are in generation 0's latent space",
@@ -338,6 +398,30 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "encoder_spread": (
             "autophage.metrics.elbo:EncoderSpread",
             "spread of what generation 0's encoder makes of the samples",
+        ),
+    },
+    "process": {
+        "inpainting": (
+            "autophage.inpainting.process:Inpainting",
+            "one square of a picture after the other is blanked and filled in",
+        ),
+    },
+    "inpainter": {
+        "gaussian_field": (
+            "autophage.inpainting.gaussian_field:GaussianField",
+            "the exact conditionals of a Gaussian field",
+        ),
+        "patch": (
+            "autophage.inpainting.patch:Patch",
+            "a linear regression on what surrounds the square, fitted to real pictures",
+        ),
+        "masked_diffusion": (
+            "autophage.inpainting.masked_diffusion:MaskedDiffusion",
+            "an own diffusion model that puts the known pixels back at every step",
+        ),
+        "pipeline": (
+            "autophage.inpainting.pipeline:Pipeline",
+            "an inpainting pipeline of diffusers, from a folder or the hub",
         ),
     },
     "predictor": {},

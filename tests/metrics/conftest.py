@@ -79,6 +79,11 @@ class GivenView:
     key: Key = field(default_factory=lambda: Key(5))
     memo: dict = field(default_factory=dict)
     trained_on: Samples | None = None
+    peers: dict = field(default_factory=dict)
+
+    @property
+    def real_used(self) -> int:
+        return max([self.real_size, *(peer.real_size for peer in self.peers.values())])
 
     def generated(self, r: int) -> Samples:
         return self.samples[r]

@@ -10,6 +10,7 @@ from autophage.keys import Key
 from autophage.metrics.features import (
     Classifier,
     PrincipalComponents,
+    ScaledComponents,
     Standardised,
     fit_features,
     training_records,
@@ -36,6 +37,21 @@ def test_principal_components_against_scikit_learn(rng, shape):
     np.testing.assert_allclose(np.abs(mine(y)), np.abs(theirs.transform(y)), atol=1e-9)
     np.testing.assert_allclose(mine.basis.T @ mine.basis, np.eye(4), atol=1e-12)
     assert (mine.basis[np.abs(mine.basis).argmax(axis=0), np.arange(4)] > 0).all()
+
+
+def test_scaled_components_vary_by_one_on_average(rng):
+    x = rng.normal(size=(100, 7)) @ np.diag(np.linspace(1, 30, 7)) + 5
+    plain, scaled = PrincipalComponents(x, 4), ScaledComponents(x, 4)
+    np.testing.assert_allclose(scaled(x), plain(x) / plain(x).std())
+    assert scaled(x).var(axis=0).sum() == pytest.approx(4)
+    y = rng.normal(size=(5, 7))
+    np.testing.assert_allclose(scaled(y), plain(y) / plain(x).std())  # real records are the measure
+    assert np.isfinite(ScaledComponents(np.ones((5, 2)), 2)(y[:, :2])).all()
+    real, made = Samples.of(x), Samples.of(1.1 * x)
+    found = Frechet(features="scaled_pca", components=4).compare(real, made, key=Key(0), memo={})
+    other = Frechet(features="pca", components=4).compare(real, made, key=Key(0), memo={})
+    ratio = other["frechet_pca4"].value / found["frechet_scaled_pca4"].value
+    assert ratio == pytest.approx(plain(x).var())
 
 
 def test_standardised_keeps_constant_columns(rng):

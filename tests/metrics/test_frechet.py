@@ -8,10 +8,12 @@ import scipy.linalg
 
 from autophage.errors import DataError, SpecError
 from autophage.keys import Key
+from autophage.metrics.features import PrincipalComponents
 from autophage.metrics.frechet import (
     Frechet,
     FrechetModel,
     diagonal_w2_squared,
+    floor,
     frechet,
     frechet_bias,
     gaussian_w2_squared,
@@ -124,6 +126,24 @@ def test_constant_pixels_and_few_records(rng):
     assert (found.value, found.high) == pytest.approx((reduced.value, reduced.high), rel=1e-6)
     few = frechet(x[:4], y[:4])
     assert few.value >= 0 and np.isnan(few.low)
+
+
+def test_floor_is_the_distance_of_two_halves(rng, house):
+    """Its mean over many sets is the bias that `frechet_bias` says; the halves share no record, and are always the same."""
+    x = rng.normal(size=(200, 3))
+    assert floor(x).value == floor(x.copy()).value and floor(x).n == 100
+    found = np.array([floor(rng.normal(size=(400, 3))).value for _ in range(300)])
+    assert (
+        abs(found.mean() - frechet_bias(np.eye(3), 200, 200))
+        < 4.5 * found.std() / np.sqrt(300) + 0.05 * found.mean()
+    )
+    with pytest.raises(DataError):
+        floor(x[:3])
+    train, held = (rng.normal(size=(n, 5)) for n in (300, 80))
+    source = house.FiniteSource(Samples.of(train), Samples.of(held))
+    part = Frechet(features="pca", components=2)
+    extract = PrincipalComponents(train, 2)
+    assert part.floors(source, {}) == {"frechet_pca2": floor(extract(held))}
 
 
 def test_part_names_its_space(rng):

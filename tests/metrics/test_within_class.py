@@ -11,7 +11,11 @@ from autophage import run
 from autophage.errors import DataError, SpecError
 from autophage.keys import Key
 from autophage.loop import Loop
-from autophage.metrics.within_class import WithinClassVariance, within_class_variance
+from autophage.metrics.within_class import (
+    WithinCaptionVariance,
+    WithinClassVariance,
+    within_class_variance,
+)
 from autophage.samples import Samples
 from autophage.spec import Spec
 
@@ -120,3 +124,28 @@ def test_a_run_measures_it():
     table = run(spec).metrics
     assert set(table["metric"]) == set(WithinClassVariance().directions)
     assert table["generation"].max() == 1 and (table["value"] >= 0).all()
+
+
+def test_within_captions_it_is_the_trace():
+    """Captions stand before classes; sums over coordinates; signs and capitals of captions do not matter."""
+    real, made = records(400, 0.5, 9), records(300, 1.0, 10)
+    names = np.array(["A cat.", "a dog", "one cow"])
+    told = Samples.of(made.x, label=np.zeros(300, int), caption=names[made.label])
+    loud = Samples.of(made.x, caption=np.char.upper(names)[made.label])
+    part = WithinCaptionVariance()
+    found = part.compare(real, told, key=Key(0), memo={})
+    assert set(found) == set(part.directions) == {"within_caption_variance", "within_caption_variance_ratio"}
+    assert set(part.directions.values()) == {"none"}
+    by_class = within_class_variance(made.x, made.label)
+    total, share = found["within_caption_variance"], found["within_caption_variance_ratio"]
+    assert total.value == pytest.approx(2 * by_class.value) and total.low == pytest.approx(2 * by_class.low)
+    assert share.low < 4 < share.high
+    assert part.compare(real, loud, key=Key(0), memo={})["within_caption_variance"].value == total.value
+    # A label too many widens what has one caption: labels of labels.
+    lost = Samples.of(made.x, caption=names[(made.label + (np.arange(300) % 4 == 0)) % 3])
+    assert part.compare(real, lost, key=Key(0), memo={})["within_caption_variance"].value > 3 * total.value
+    with pytest.raises(DataError, match="within_caption_variance needs a caption or a class"):
+        part.compare(real, Samples.of(made.x), key=Key(0), memo={})
+    spec = {"data": {"kind": "gaussian"}, "learner": "gaussian", "metrics": ["within_caption_variance"]}
+    with pytest.raises(SpecError, match="within_caption_variance needs captions or labels"):
+        Loop(Spec.of(**spec))

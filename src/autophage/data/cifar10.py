@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from autophage.data.cifar10_batches import CLASSES, find_batches
+from autophage.data.class_captions import ClassCaptions
 from autophage.data.files import locate
 from autophage.data.found import Found, Labels
 from autophage.data.images import find
@@ -16,7 +17,7 @@ from autophage.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar10Source(PictureSource):
+class Cifar10Source(ClassCaptions, PictureSource):
     """Colour photographs of 32 x 32 pixels with values 0..255 (uint8) in ten classes; 50,000 where all are there.
 
     Read are the authors' python and binary batches (pickles without running what is in them), a hub's parquet, and

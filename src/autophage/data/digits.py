@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from autophage.data.source import FiniteSource, Picture, Records
+from autophage.data.class_captions import ClassCaptions, spelt
+from autophage.data.source import Picture, Records
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsSource(FiniteSource):
+class DigitsSource(ClassCaptions):
     """1,797 grey pictures of 8 x 8 pixels with values 0..16, labelled 0 to 9. Some pixels never change."""
 
     citation: ClassVar[tuple[str, ...]] = (
@@ -20,6 +21,10 @@ class DigitsSource(FiniteSource):
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(map(str, range(10)))
+
+    @property
+    def captions_of_classes(self) -> tuple[str, ...]:
+        return spelt(super().captions_of_classes)
 
     @property
     def kind_of_picture(self) -> Picture:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autophage.data.arguments import whole_number
+from autophage.data.class_captions import ClassCaptions
 from autophage.data.files import locate
 from autophage.data.found import Found, Labels
 from autophage.data.mnist import holds_pictures
@@ -20,7 +21,7 @@ EXPECTED = "image files, a .zip of them, .parquet with encoded pictures, .npz, .
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesSource(PictureSource):
+class ImagesSource(ClassCaptions, PictureSource):
     """Pictures of one size with values 0..255 (uint8), labelled by their folders or by a table beside them.
 
     `path` is a folder of image files, a zip archive of them, a parquet file (or a folder of its shards) with encoded

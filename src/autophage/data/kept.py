@@ -2,7 +2,9 @@
 
     FOLDER/<hash>/train.npy, reference.npy      (n, h * w * c) uint8
     FOLDER/<hash>/train_label.npy, ...          (n,) int64, where there are labels
-    FOLDER/<hash>/about.json                    the shape of a picture, the classes, what is to be said
+    FOLDER/<hash>/train_caption.npy, ...        (n,) strings, where there are captions
+    FOLDER/<hash>/about.json                    the shape of a picture, the classes, all captions of those held out,
+                                                what is to be said
 
 The hash names the files' paths, sizes and times of change and all settings, so nothing in the folder is ever stale: it
 may be deleted at any time. An entry appears whole or not at all.
@@ -30,7 +32,7 @@ from autophage.samples import Samples
 VARIABLE = "AUTOPHAGE_CACHE"
 """The environment variable that names the folder of what was decoded."""
 
-VERSION = 1
+VERSION = 2
 DAY = 86_400.0
 PARTS = ("train", "reference")
 
@@ -73,9 +75,13 @@ def fetched(place: Path) -> Kept | None:
         parts = []
         for name in PARTS:
             label = None if classes is None else np.load(place / f"{name}_label.npy", allow_pickle=False)
+            told = about["references"] is not None
+            caption = np.load(place / f"{name}_caption.npy", allow_pickle=False) if told else None
             x = np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            parts.append(Samples.of(x, label=label))
-        return Kept(Split(parts[0], parts[1], tuple(about["shape"])), classes, tuple(about["notes"]))
+            parts.append(Samples.of(x, label=label, caption=caption))
+        every = None if about["references"] is None else tuple(map(tuple, about["references"]))
+        split = Split(parts[0], parts[1], tuple(about["shape"]), every)
+        return Kept(split, classes, tuple(about["notes"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError):  # DataError is a ValueError
         return None
 
@@ -84,7 +90,7 @@ def put(
     place: Path, part: Path, found: Records, classes: tuple[str, ...] | None, notes: tuple[str, ...]
 ) -> None:
     """Splits the records into a folder inside `part` that then becomes `place`. Raises `OSError` when the disk refuses."""
-    x, label, _ = found
+    x, label = found.x, found.label
     entry = part / "entry"
     entry.mkdir()
     flat = x.reshape(len(x), -1)
@@ -96,7 +102,10 @@ def put(
                 file.write(np.ascontiguousarray(flat[rows[piece]]).data)
         if label is not None:
             np.save(entry / f"{name}_label.npy", label[rows].astype(np.int64))
-    about = {"shape": x.shape[1:], "classes": classes, "notes": notes}
+        if found.caption is not None:
+            np.save(entry / f"{name}_caption.npy", found.caption[rows], allow_pickle=False)
+    every = None if found.references is None else [found.references[i] for i in split_rows(len(x))[1]]
+    about = {"shape": x.shape[1:], "classes": classes, "notes": notes, "references": every}
     (entry / "about.json").write_text(json.dumps(about), encoding="utf-8")
     # Another process may have been faster: what it put there is the same, unless it is broken.
     if fetched(place) is None:

@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from autophage.data.arguments import whole_number
+from autophage.data.class_captions import ClassCaptions, spelt
 from autophage.data.files import at_most, locate, opened
-from autophage.data.source import FiniteSource, Picture, Records
+from autophage.data.source import Picture, Records
 from autophage.errors import DataError, SpecError
 
 _BYTES = 8
@@ -23,7 +24,7 @@ _BYTES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class MnistSource(FiniteSource):
+class MnistSource(ClassCaptions):
     """Grey pictures with values 0..255 (float32), labelled if a file of labels lies beside them.
 
     For MNIST itself 60,000 pictures of 28 x 28 pixels, digits 0 to 9.
@@ -48,10 +49,14 @@ class MnistSource(FiniteSource):
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        label = self.train().label
+        label = self._split.train.label
         if label is None:
             return None
         return tuple(map(str, range(max(10, int(label.max()) + 1))))
+
+    @property
+    def captions_of_classes(self) -> tuple[str, ...]:
+        return spelt(super().captions_of_classes)
 
     @property
     def kind_of_picture(self) -> Picture:

@@ -60,7 +60,7 @@ class Parquet(Found):
         import polars as pl
 
         column = label
-        with _said(self.files[0]):
+        with said(self.files[0]):
             schema = pl.read_parquet_schema(self.files[0])
         if label is not None:
             known_columns([label], pl.DataFrame(schema=schema), "data.label")
@@ -70,7 +70,7 @@ class Parquet(Found):
             return None
         parts = []
         for file in self.files:
-            with _said(file):
+            with said(file):
                 parts.append(pl.read_parquet(file, columns=[column])[column])
         values = pl.concat(parts)
         if not (
@@ -85,11 +85,11 @@ class Parquet(Found):
     def _contents(self, file: Path) -> Iterator[bytes | None]:
         import polars as pl
 
-        with _said(file):
+        with said(file):
             frame = pl.scan_parquet(file).select(self.column)
             count = frame.select(pl.len()).collect().item()
         for low in range(0, count, ROWS):
-            with _said(file):
+            with said(file):
                 part = frame.slice(low, ROWS).collect()[self.column]
             if isinstance(part.dtype, pl.Struct):
                 part = part.struct.field("bytes")
@@ -100,7 +100,7 @@ def picture_column(file: Path) -> str | None:
     """The column of encoded pictures of a parquet file, None where there is none. Raises `DataError` for another file."""
     import polars as pl
 
-    with _said(file):
+    with said(file):
         schema = pl.read_parquet_schema(file)
     for name in PICTURES:
         dtype = schema.get(name)
@@ -126,7 +126,7 @@ def names_of_classes(file: Path, column: str) -> dict[int, str] | None:
 
 
 @contextlib.contextmanager
-def _said(file: Path) -> Iterator[None]:
+def said(file: Path) -> Iterator[None]:
     """A file that is no parquet, or cut, as one sentence."""
     import polars as pl
 

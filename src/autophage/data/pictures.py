@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from autophage.data.arguments import whole_number
 from autophage.data.decoding import REMARKS, greyed, is_grey, squared
 from autophage.data.found import Found, Labels
 from autophage.data.kept import Kept, fetched, fingerprint, put, usual_folder, workplace
-from autophage.data.source import FiniteSource, Picture, Records, Split
+from autophage.data.source import FIXED, FiniteSource, Picture, Records, Split
 from autophage.data.spool import Spool
 from autophage.errors import DataError, SpecError
 
@@ -74,6 +75,10 @@ class PictureSource(FiniteSource):
     def labelled(self, found: Found) -> Labels | None:
         """The labels of what was found."""
         return found.labels(None)
+
+    def described(self, found: Found) -> Sequence[Sequence[str]] | None:
+        """All captions of every picture that was found, none for those that are passed over; None where there are none."""
+        return None
 
     @property
     def kind_of_picture(self) -> Picture:
@@ -175,8 +180,15 @@ class PictureSource(FiniteSource):
             )
         notes += [REMARKS[name].format(_pictures(count)) for name, count in sorted(remarks.items())]
         coded = labels is not None and len(labels.classes) > 0
+        caption, references = _captions(self.described(found), kept)
         return Decoded(
-            Records(x, labels.codes[kept] if labels is not None and coded else None, str(found.origin)),
+            Records(
+                x,
+                labels.codes[kept] if labels is not None and coded else None,
+                str(found.origin),
+                caption,
+                references,
+            ),
             labels.classes if labels is not None and coded else None,
             tuple(notes),
         )
@@ -209,6 +221,18 @@ class PictureSource(FiniteSource):
                 more = f" and {len(gone) - 3:,} more" if len(gone) > 3 else ""
                 notes.append(f"the {what} has no picture of the class{'es' * (len(gone) > 1)} {shown}{more}")
         return notes
+
+
+def _captions(
+    told: Sequence[Sequence[str]] | None, kept: np.ndarray
+) -> tuple[np.ndarray | None, tuple[tuple[str, ...], ...] | None]:
+    """One caption of each kept picture, chosen at random but always the same, and all of them."""
+    if told is None:
+        return None, None
+    draw = (FIXED / "caption").generator().random(len(told))
+    every = tuple(tuple(told[i]) for i in kept.tolist())
+    chosen = [each[int(u * len(each))] for each, u in zip(every, draw[kept].tolist(), strict=True)]
+    return np.array(chosen, np.str_), every
 
 
 def _unequal(first: str, size: tuple[int, int], other: str, found: tuple[int, int]) -> str:

@@ -87,27 +87,33 @@ class PrincipalComponentsSource(FiniteSource):
 
     def axes(self, train: Samples) -> tuple[np.ndarray, np.ndarray]:
         """The mean (d,), and the components over their root mean variance (d, k), of these records."""
-        n, d = len(train), int(np.prod(train.fields["x"].shape[1:]))
-        if self.components > min(n - 1, d):
-            raise DataError(
-                f"data.components is {self.components}, but the set has {n:,} training records of {d:,} numbers"
-            )
-        total, square = np.zeros(d), np.zeros((d, d))
-        centre = _flat(train.fields["x"][:1])[0]
-        for x in chunks(train.fields["x"], AT_ONCE):
-            moved = _flat(x) - centre  # sums of squares about some record lose fewer digits
-            total += moved.sum(axis=0)
-            square += moved.T @ moved
-        covariance = square / n - np.outer(total, total) / n**2
-        values, vectors = np.linalg.eigh(covariance)
-        leading = vectors[:, ::-1][:, : self.components]
-        largest = leading[np.abs(leading).argmax(axis=0), np.arange(self.components)]
-        unit = np.sqrt(values[::-1][: self.components].mean())
-        return centre + total / n, leading * np.sign(largest) / unit
+        return principal_axes(train, self.components, "data.components")
 
     def _seen(self, part: Samples, mean: np.ndarray, axes: np.ndarray) -> Samples:
         x = np.concatenate([(_flat(x) - mean) @ axes for x in chunks(part.fields["x"], AT_ONCE)])
         return dataclasses.replace(part, fields={**part.fields, "x": x})
+
+
+def principal_axes(train: Samples, components: int, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (d,), and so many components over their root mean variance (d, k), of these records.
+
+    Raises `DataError`, naming the `key` of a spec, when there are fewer.
+    """
+    n, d = len(train), int(np.prod(train.fields["x"].shape[1:]))
+    if components > min(n - 1, d):
+        raise DataError(f"{key} is {components}, but the set has {n:,} training records of {d:,} numbers")
+    total, square = np.zeros(d), np.zeros((d, d))
+    centre = _flat(train.fields["x"][:1])[0]
+    for x in chunks(train.fields["x"], AT_ONCE):
+        moved = _flat(x) - centre  # sums of squares about some record lose fewer digits
+        total += moved.sum(axis=0)
+        square += moved.T @ moved
+    covariance = square / n - np.outer(total, total) / n**2
+    values, vectors = np.linalg.eigh(covariance)
+    leading = vectors[:, ::-1][:, :components]
+    largest = leading[np.abs(leading).argmax(axis=0), np.arange(components)]
+    unit = np.sqrt(values[::-1][:components].mean())
+    return centre + total / n, leading * np.sign(largest) / unit
 
 
 def _flat(x: Any) -> np.ndarray:

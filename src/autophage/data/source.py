@@ -140,19 +140,24 @@ class UnlimitedSource(RealSource):
 
 
 class Records(NamedTuple):
-    """A finite set as read: `x` (n, *shape), `label` (n,) or None, and where it came from, for messages."""
+    """A finite set as read: `x` (n, *shape), `label` (n,) or None, where it came from, for messages; and, of pictures with
+    captions, one `caption` (n,) of each and `references`, all of each."""
 
     x: np.ndarray
     label: np.ndarray | None
     origin: str
+    caption: np.ndarray | None = None
+    references: tuple[tuple[str, ...], ...] | None = None
 
 
 class Split(NamedTuple):
-    """The two parts of a finite set, and the natural shape of a record."""
+    """The two parts of a finite set, the natural shape of a record, and all captions of each held-out record where they
+    have several."""
 
     train: Samples
     reference: Samples
     shape: tuple[int, ...]
+    references: tuple[tuple[str, ...], ...] | None = None
 
 
 def pieces(x: np.ndarray) -> Iterator[slice]:
@@ -200,21 +205,25 @@ class FiniteSource(RealSource):
 
     def in_memory(self, found: Records) -> Split:
         """The records, split by copying them."""
-        x, label, _ = found
+        x, label = found.x, found.label
         rows = split_rows(len(x))
         flat = x.reshape(len(x), -1)
         train, reference = (
             Samples.of(
                 np.asarray(flat[part], dtype=self.dtype),
                 label=None if label is None else label[part].astype(np.int64),
+                caption=None if found.caption is None else found.caption[part],
             )
             for part in rows
         )
-        return Split(train, reference, x.shape[1:])
+        every = found.references
+        return Split(
+            train, reference, x.shape[1:], None if every is None else tuple(every[i] for i in rows[1])
+        )
 
     def usable(self, found: Records) -> Records:
         """The first `size` of the records. Raises `DataError` when they are too few, or all the same."""
-        x, label, origin = found
+        x, _, origin = found[:3]
         if self.size is not None and self.size > len(x):
             raise DataError(f"data.size is {self.size:,} but {origin} holds {len(x):,} records")
         x = x[: self.size]
@@ -223,7 +232,11 @@ class FiniteSource(RealSource):
             raise DataError(f"{origin} holds {n} record{'s' * (n != 1)}; at least {FEWEST} are needed")
         if all((x[piece] == x[0]).all() for piece in pieces(x)):
             raise DataError(self.sameness(n, origin))
-        return Records(x, None if label is None else label[: self.size], origin)
+        label, caption = (
+            None if part is None else part[: self.size] for part in (found.label, found.caption)
+        )
+        every = None if found.references is None else found.references[: self.size]
+        return Records(x, label, origin, caption, every)
 
     def sameness(self, n: int, origin: str) -> str:
         """The sentence that refuses n equal records."""
@@ -242,6 +255,14 @@ class FiniteSource(RealSource):
 
     def reference(self) -> Samples:
         return self._split[1]
+
+    @property
+    def references(self) -> tuple[tuple[str, ...], ...] | None:
+        """All captions of each held-out record, in the order of `reference`; None where records carry none."""
+        if self._split.references is not None:
+            return self._split.references
+        caption = self.reference().caption
+        return None if caption is None else tuple((each,) for each in caption.tolist())
 
     def draw(self, n: int, *, key: Key, replicates: int = 1) -> Batch:
         """Not defined: raises `SpecError`, since finite data cannot be drawn for ever."""

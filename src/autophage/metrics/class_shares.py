@@ -46,7 +46,7 @@ def class_entropy(counts: np.ndarray, *, key: Key) -> Compared:
     standard error of a bootstrap of the counts, cut off at 0 and ln K.
     """
     n = int(counts.sum())
-    value = float(_entropy(counts / n))
+    value = float(_entropy(counts / n)) + 0.0  # of one class it is zero, not minus zero
     draws = key.generator().multinomial(n, counts / n, RESAMPLES) / n
     found = normal(value, _entropy(draws).std(ddof=1), n)
     most = float(np.log(len(counts)))

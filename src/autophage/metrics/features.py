@@ -23,7 +23,7 @@ from autophage.metrics.spaces.pictures import SourceRecords, require_pictures
 from autophage.parts import Measurement, Metric, SampleMetric, Source, View
 from autophage.samples import Samples
 
-SPACES = ("pixels", "standardised", "pca", "classifier", "cnn")
+SPACES = ("pixels", "standardised", "pca", "scaled_pca", "classifier", "cnn")
 OUTSIDE = "inception:FILE, transformers:MODEL or module:function"
 CLASSIFIER_RECORDS = 5_000
 """A classifier learns from at most this many real records."""
@@ -84,6 +84,16 @@ class PrincipalComponents(Features):
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x, _ = matched(x, self.mean[None])
         return (x - self.mean) @ self.basis
+
+
+class ScaledComponents(PrincipalComponents):
+    """The same over one number, the standard deviation of all of the real records' coordinates: these vary by one on average,
+    the leading ones more."""
+
+    def __init__(self, real: np.ndarray, components: int) -> None:
+        super().__init__(real, components)
+        spread = super().__call__(real).std()
+        self.basis = self.basis / (spread if spread > 0 else 1.0)
 
 
 class Classifier(Features):
@@ -167,6 +177,8 @@ def fit_features(space: str, train: Callable[[], Samples], *, components: int = 
         return Standardised(real.x)
     if space == "pca":
         return PrincipalComponents(real.x, components)
+    if space == "scaled_pca":
+        return ScaledComponents(real.x, components)
     if space == "classifier":
         return Classifier(real.x, real.label)
     if space == "cnn":
@@ -207,13 +219,13 @@ class Embedding(Metric):
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
 
     features: str = "pixels"
-    """Where records are compared: pixels (as they are), standardised (columns), pca, classifier (hidden layer of a small
-    perceptron trained on the labelled real training part; not Inception), cnn (the same of a small convolutional network,
-    for pictures; trained once and kept below AUTOPHAGE_CACHE), `inception:FILE` (Inception-v3 with the weights of the
-    FID in FILE), `transformers:MODEL` (a vision model of the hub, or a folder: DINOv2, CLIP, ViT), or a
-    `module:function` of your own."""
+    """Where records are compared: pixels (as they are), standardised (columns), pca, scaled_pca (the same over the standard
+    deviation of all its numbers), classifier (hidden layer of a small perceptron trained on the labelled real training
+    part; not Inception), cnn (the same of a small convolutional network, for pictures; trained once and kept below
+    AUTOPHAGE_CACHE), `inception:FILE` (Inception-v3 with the weights of the FID in FILE), `transformers:MODEL` (a vision
+    model of the hub, or a folder: DINOv2, CLIP, ViT), or a `module:function` of your own."""
     components: int = 16
-    """Principal components, for `features: pca`."""
+    """Principal components, for `features: pca` and `scaled_pca`."""
 
     def __post_init__(self) -> None:
         if self.features not in SPACES and not self.features.partition(":")[2]:
@@ -241,8 +253,8 @@ class Embedding(Metric):
     @property
     def space(self) -> str:
         """The feature space as row names write it."""
-        if self.features == "pca":
-            return f"pca{self.components}"
+        if self.features in ("pca", "scaled_pca"):
+            return f"{self.features}{self.components}"
         if self.features in ("classifier", "cnn"):
             return f"{self.features}_real_labels"
         origin, _, path = self.features.partition(":")

@@ -16,12 +16,12 @@ import numpy as np
 
 from autophage.errors import DataError
 from autophage.keys import Key
-from autophage.metrics.features import FeatureMetric
+from autophage.metrics.features import FeatureMetric, training_records
 from autophage.metrics.gaussians import Moments, distance_scale, overlap, roots_hold
 from autophage.metrics.intervals import normal
 from autophage.metrics.model_metric import ModelMetric, exposes
 from autophage.metrics.records import FIXED, VECTORS, matched, remembered
-from autophage.parts import Compared
+from autophage.parts import Compared, Source
 from autophage.samples import Samples
 
 INVERSE_SHARES = (3.0, 2.5, 2.0, 1.5, 1.0)
@@ -161,6 +161,18 @@ def frechet_bias(covariance: np.ndarray, n_real: int, n_generated: int) -> float
     return float((1 / n_real + 1 / n_generated) * (1.25 * values.sum() + pairs.sum() / 2))
 
 
+def floor(real: np.ndarray) -> Compared:
+    """The squared Frechet distance (`frechet`) of two halves of real records (n, d), n >= 4: what sampling alone makes of it.
+
+    The halves are drawn by a fixed stream. Each has n / 2 records: the floor of sets of m and n records is lower by the factor
+    (1/m + 1/n) n / 4, to first order (`frechet_bias`). No interval. Raises as `frechet` does.
+    """
+    x, _ = matched(real, real, fewest=4, compact=True)
+    order = (FIXED / "halves").generator().permutation(len(x))
+    half = len(x) // 2
+    return frechet(x[order[:half]], x[order[half : 2 * half]], interval=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrechetModel(ModelMetric):
     """Squared Gaussian W2 from the fitted model's mean and covariance to the true law's; exact."""
@@ -201,3 +213,10 @@ class Frechet(FeatureMetric):
         if self.extrapolate:
             found[f"frechet_{self.space}_infinity"] = frechet_infinity(x, y)
         return found
+
+    def floors(self, source: Source, memo: dict) -> dict[str, Compared]:
+        """Row name to `floor` of the held-out real records in this feature space, for the page: floors are no measurements of a
+        generation."""
+        real = source.reference()
+        extract = self.extractor(memo, lambda: training_records(source))
+        return {f"frechet_{self.space}": floor(self.real_features(real, extract, memo))}

@@ -3,7 +3,8 @@
     within    W = sum_k sum_{i in k} ||x_i - m_k||^2 / (d (n - K)),   m_k the mean of class k's n_k records
 
 over the K classes that occur, n records of d numbers. The variance of all records has the distances between classes in it,
-which stay where guidance shrinks each class to a point.
+which stay where guidance shrinks each class to a point. Captions are classes of pictures too: d W is then the trace of the
+covariance of pictures with the same caption, which rises where captions lose touch with pictures (Hu, Rostami and Thomason 2025).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 
 from autophage.errors import DataError
 from autophage.keys import Key
+from autophage.metrics.descriptions import described, plain, require_descriptions
 from autophage.metrics.features import FeatureMetric
 from autophage.metrics.intervals import mean, ratio
 from autophage.metrics.records import matrix, remembered
-from autophage.parts import Compared
+from autophage.parts import Compared, Source
 from autophage.samples import Samples
 
+CAPTION_ROWS = ("within_caption_variance", "within_caption_variance_ratio")
 ROWS = ("within_class_variance", "within_class_variance_ratio", "within_class_variance_error")
 
 
@@ -91,3 +94,40 @@ def _error_of(share: Compared) -> Compared:
     around = low <= 0 <= high
     ends = abs(low), abs(high)
     return Compared(abs(value), 0.0 if around else min(ends), max(ends), share.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithinCaptionVariance(FeatureMetric):
+    """How wide the records of one description are, summed over coordinates. Rows:
+
+    - `within_caption_variance`: d W, each record counted to its caption, or to its class where there are no captions;
+    - `within_caption_variance_ratio`: the same over that of the real records; NaN where real records of one caption are all alike.
+
+    Of a generator the descriptions are what it was asked for, of a captioner what it says. Raises `DataError` where records carry
+    neither captions nor labels, or no two of them the same.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+    of_descriptions: ClassVar[bool] = True
+
+    @property
+    def directions(self) -> dict[str, Literal["lower", "higher", "none"]]:
+        """Neither way is better: one is collapse, the other confusion."""
+        train = "_train" if self.against == "train" else ""
+        return {self.row(name) + train: "none" for name in CAPTION_ROWS}
+
+    def check(self, source: Source) -> None:
+        super().check(source)
+        require_descriptions(source, "within_caption_variance")
+
+    def compare(self, real: Samples, generated: Samples, *, key: Key, memo: dict) -> dict[str, Compared]:
+        said = plain(described(generated, "within_caption_variance"))
+        truth = plain(described(real, "within_caption_variance", "the real"))
+        x, y = self.embedded(real, generated, memo)
+        name: Any = ("within caption variance", self.features, self.components)
+        known = remembered(memo, name, real, lambda: within_class_variance(x, truth))
+        found = within_class_variance(y, said)
+        d = y.shape[1]
+        total = Compared(d * found.value, d * found.low, d * found.high, found.n)
+        rows = (total, ratio(found, known))
+        return {self.row(row): value for row, value in zip(CAPTION_ROWS, rows, strict=True)}

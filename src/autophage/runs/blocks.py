@@ -231,7 +231,8 @@ def picture(loop: Loop, record: Generation, before: Mapping[str, Drawn]) -> Draw
             }
             sampler = loop.agents[record.agent].learner.restore(arrays)
     given = None if loop.batched else asked(loop, record.agent, DRAWN, before)
-    drawn = sampler.sample(DRAWN, key=key) if given is None else sampler.sample(DRAWN, key=key, given=given)
+    n = DRAWN if given is None else len(given)
+    drawn = sampler.sample(n, key=key) if given is None else sampler.sample(n, key=key, given=given)
     if isinstance(drawn, Batch):
         return Drawn(np.asarray(drawn.x[0]))
     return Drawn(np.asarray(drawn.x), drawn.label, drawn.caption)

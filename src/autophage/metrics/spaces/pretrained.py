@@ -48,7 +48,7 @@ class Pretrained(Features):
         try:
             if not place.exists() and path.startswith(("/", ".", "~")):
                 raise FileNotFoundError("there is no such folder")
-            with _quietly():
+            with quietly():
                 self.prepare = processor(where)
                 self.model, self.trained_pooler = _model(where)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -115,7 +115,7 @@ def _model(where: str) -> tuple[Any, bool]:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the library's bars and its tables of unused weights; what matters of these is said by `SpecError`."""
     from transformers.utils import logging
 

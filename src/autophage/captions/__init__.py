@@ -1,0 +1,1 @@
+"""Words of captions: what networks that read and write them share."""

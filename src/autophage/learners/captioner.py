@@ -1,0 +1,320 @@
+"""A captioner: a network that looks at a record and says what is in it, word by word.
+
+    q(c | x) = prod_t q(c_t | c_<t, x)            c_1 .. c_l words of a vocabulary, c_(l+1) the end
+    fit        minimise  -E log q(c | x)  over training pairs, each pair by its weight
+
+The vocabulary is that of the training set of a fit from scratch; fits that continue keep it, and words that are new to it count
+as one unknown word, which no caption of a model holds. A model describes what it is given: the records stay as they are, and
+their captions are new. What the words of the last generation's captions do not hold, the next generation cannot say: that is
+how a loop of captions loses its vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autophage.captions.budget import shortened
+from autophage.captions.decoding import beams, greedy, log_q, sampled
+from autophage.captions.vocabulary import Vocabulary, most_words
+from autophage.data.arguments import whole_number
+from autophage.errors import DataError, FitFailed, SpecError
+from autophage.keys import Key
+from autophage.learners.neural import NetworkModel, NeuralLearner, opened
+from autophage.learners.record_spaces import RecordSpace, on_device, restored
+from autophage.learners.records_to_learn import RecordsToLearn
+from autophage.networks.captioner import CaptionerArchitecture, CaptionerNetwork
+from autophage.parts import Model, Sampling, Source
+from autophage.samples import Samples
+from autophage.training.devices import Device, world
+from autophage.training.trainer import train
+
+AT_ONCE = 256
+"""Records that are described together."""
+BEAMS = 4
+"""Beams unless told."""
+
+
+class CaptionerModel(NetworkModel):
+    """A fitted captioner; `vocabulary` has the words that it knows, `architecture` the longest caption."""
+
+    net: CaptionerNetwork
+
+    def __init__(
+        self,
+        architecture: CaptionerArchitecture,
+        net: CaptionerNetwork,
+        space: RecordSpace,
+        vocabulary: Vocabulary,
+        device: Device,
+        report: Mapping[str, Any],
+        last: Mapping[str, Tensor] | None = None,
+        optimiser: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.architecture, self.space, self.vocabulary = architecture, space, vocabulary
+        self.net = net.eval().requires_grad_(False)
+        self.device, self.report, self.last, self.optimiser = device, dict(report), last, optimiser
+        self.sampling = Sampling()
+
+    @property
+    def most(self) -> int:
+        """The most words of a caption that it says."""
+        most = self.architecture.length - 2
+        return most if self.sampling.budget is None else min(most, self.sampling.budget)
+
+    def tuned(self, sampling: Sampling) -> CaptionerModel:
+        """Captions by greedy search (unless told), by draws at a temperature, or by beams, within a budget of words;
+        probabilities stay those of the fitted law."""
+        tuned = copy.copy(self)
+        tuned.sampling = sampling
+        return tuned
+
+    def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
+        """The first n records of `given` with captions of the model's own, and no other field; a caption does not depend on
+        the records beside it. Raises `DataError` when fewer than n are given."""
+        if given is None or len(given) < n:
+            raise DataError(
+                f"a captioner describes records it is given; {n:,} are needed and {0 if given is None else len(given):,} are there"
+            )
+        field = given.fields["x"]
+        uniforms = (key / "words").generator().random((n, self.architecture.length))
+        texts = [np.array([], np.str_)]
+        for low, memory in self._seen(field[:n]):
+            ids = self._said(memory, uniforms[low : low + len(memory)])
+            texts.append(self.vocabulary.decode(ids.cpu().numpy()))
+        columns = (column[:n] for column in given.columns)
+        return Samples({"x": field[:n], "caption": np.concatenate(texts)}, *columns)
+
+    def _said(self, memory: Tensor, uniforms: np.ndarray) -> Tensor:
+        def following(ids: Tensor, rows: Tensor) -> Tensor:
+            with self.device.autocast():
+                seen = memory if len(rows) == len(memory) else memory[rows]
+                return self.net.decode(seen, ids)[:, -1]
+
+        n, device = len(memory), str(memory.device)
+        if self.sampling.decoding == "sample":
+            drawn = torch.from_numpy(uniforms).to(device)
+            temperature = 1.0 if self.sampling.temperature is None else self.sampling.temperature
+            return sampled(following, drawn, self.most, temperature)
+        if self.sampling.decoding == "beam":
+            return beams(following, n, self.most, self.sampling.beams or BEAMS, device)
+        return greedy(following, n, self.most, device)
+
+    def caption_log_prob(self, samples: Samples) -> np.ndarray:
+        """log q(c | x) (n,) in nats of the captions of `samples`, given their records; the words beyond the longest caption
+        that the model knows do not count. Raises `DataError` when there are no captions."""
+        if samples.caption is None:
+            raise DataError("log q(c | x) needs records with captions, and these carry none")
+        ids = self._encoded(samples.caption)
+        out = np.empty(len(samples))
+        for low, memory in self._seen(samples.fields["x"]):
+            out[low : low + len(memory)] = self._log_q(memory, ids[low : low + len(memory)])
+        return out
+
+    def caption_log_probs(self, x: np.ndarray, captions: Sequence[str] | np.ndarray) -> np.ndarray:
+        """log q(c | x) (n, k) in nats of each of k captions, for each of the records x (n, ...)."""
+        ids = self._encoded(np.asarray(captions, np.str_))
+        out = np.empty((len(x), len(ids)))
+        for low, memory in self._seen(x):
+            for j, row in enumerate(ids):
+                out[low : low + len(memory), j] = self._log_q(memory, np.tile(row, (len(memory), 1)))
+        return out
+
+    def _encoded(self, captions: np.ndarray) -> np.ndarray:
+        return self.vocabulary.encode(captions, self.architecture.length)
+
+    def _log_q(self, memory: Tensor, ids: np.ndarray) -> np.ndarray:
+        told = torch.from_numpy(ids).to(memory.device)
+        with self.device.autocast():
+            logits = self.net.decode(memory, told[:, :-1])
+        return log_q(logits.double(), told).cpu().numpy()
+
+    def _seen(self, field: Any) -> Iterator[tuple[int, Tensor]]:
+        """What the encoder makes of records (n, ...), part by part, each with the number of its first."""
+        with self._at_work() as device:
+            for low in range(0, len(field), AT_ONCE):
+                x = np.asarray(field[low : low + AT_ONCE])
+                flat = np.array(x.reshape(len(x), -1))
+                entered = self.space.enter(torch.from_numpy(flat).to(device))
+                with self.device.autocast():
+                    memory = self.net.encode(entered)
+                yield low, memory
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[str]:
+        """The network on its device for a while, without gradients; the device's name."""
+        device = world().here(self.device.name)
+        self.net.to(device)
+        try:
+            with torch.no_grad():
+                yield device
+        finally:
+            self.net.to("cpu")
+
+    def header(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.stored(),
+            "space": self.space.stored(),
+            "vocabulary": self.vocabulary.body(),
+        }
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """-log q(c | x) over the mean number of words, so that rates mean the same for long captions and short ones."""
+
+    records: RecordsToLearn
+    ids: np.ndarray
+    unit: float
+
+    @property
+    def size(self) -> int:
+        return len(self.records)
+
+    def batch(self, rows: np.ndarray, generator: torch.Generator) -> Sequence[Tensor | None]:
+        x, _, weight = self.records.rows(rows, generator)
+        return x, on_device(self.ids[rows], x.device), weight
+
+    def loss(self, net: nn.Module | Callable[..., Tensor], *batch: Tensor | None) -> Tensor:
+        x, ids, weight = batch
+        assert x is not None and ids is not None
+        each = -log_q(net(x, ids[:, :-1]).float(), ids) / self.unit
+        return each if weight is None else weight * each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioner(NeuralLearner):
+    """A network of convolutions and a transformer decoder that captions records: it is fitted to records with captions, and
+    its models caption those they are given.
+
+    About 0.8 million weights unless told, for pictures of 32 pixels a side and captions of a few words on two cores. Raises
+    `FitFailed` when the training set carries no captions, is too small or not finite, or the loss is not finite.
+
+    >>> x = np.random.default_rng(0).normal(size=(64, 2))
+    >>> pairs = Samples.of(x, caption=np.where(x[:, 0] > 0, "to the right", "to the left"))
+    >>> model = Captioner(width=16, layers=1, heads=2, records=2000, warmup=0).fit(pairs, key=Key(0))
+    >>> float((model.sample(64, key=Key(1), given=pairs).caption == pairs.caption).mean()) > 0.9
+    True
+    """
+
+    citation: ClassVar[tuple[str, ...]] = (
+        "Xu et al. (2015), Show, attend and tell, ICML, arXiv 1502.03044",
+        "Vaswani et al. (2017), Attention is all you need, NeurIPS, arXiv 1706.03762",
+    )
+    needs_captions: ClassVar[bool] = True
+    describes: ClassVar[bool] = True
+    sampling_keys: ClassVar[frozenset[str]] = frozenset({"decoding", "temperature", "beams", "budget"})
+
+    batch_size: int = 64
+    """Records in a step."""
+    learning_rate: float = 2e-3
+    """Of Adam, after the warm-up."""
+    warmup: int = 2000
+    """Records over which the learning rate rises from zero, anew in every generation."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """The learning rate after the warm-up."""
+    words: int = 16
+    """Most words of a caption; longer ones of the training set are learned up to there."""
+    vocabulary: int = 5000
+    """Most words of the vocabulary, the rarest ones left out."""
+    width: int = 128
+    """Channels of the decoder, and of the last convolution."""
+    layers: int = 2
+    """Layers of the decoder."""
+    heads: int = 4
+    """Attention heads of a layer; they must divide the width."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("words", "vocabulary", "width", "layers", "heads"):
+            whole_number(getattr(self, key), f"learner.{key}", least=1)
+        if self.width % self.heads:
+            raise SpecError(
+                f"learner.heads is {self.heads}, which does not divide learner.width {self.width}"
+            )
+
+    def bound_to(self, source: Source) -> Self:
+        bound = super().bound_to(source)
+        if source.domain == "vectors" and (source.unlimited or source.train().caption is None):
+            raise SpecError(
+                "learner captioner needs records with captions; take data scenes or captioned_images, or labelled pictures "
+                "with data.captions: classes"
+            )
+        return bound
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        if sampling.temperature is not None and sampling.decoding != "sample":
+            raise SpecError("sampling.temperature is for sampling.decoding: sample; set that as well")
+        if sampling.budget is not None and sampling.budget > self.words:
+            raise SpecError(
+                f"sampling.budget is {sampling.budget}, but learner.words lets captions have {self.words} words at most"
+            )
+
+    def evaluations(self, sampling: Sampling) -> float:
+        width = (sampling.beams or BEAMS) if sampling.decoding == "beam" else 1
+        return float(width * (sampling.budget or self.words))
+
+    def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> CaptionerModel:
+        if start is not None and not isinstance(start, CaptionerModel):
+            raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
+        captions = data.caption
+        if captions is None:
+            raise FitFailed("a captioner needs records with captions, and the training set carries none")
+        space = self.space_of(data, start)
+        course, weight = self.course(start is None), self.weights_of(data)
+        try:
+            captions = shortened(captions, self.words)
+            if start is None:
+                heard = captions if weight is None else captions[weight > 0]
+                vocabulary = Vocabulary.of(heard, self.vocabulary)
+                architecture = CaptionerArchitecture(
+                    tuple(space.shape),
+                    vocabulary.size,
+                    most_words(heard) + 2,
+                    self.width,
+                    self.layers,
+                    self.heads,
+                )
+                net = architecture.build(key / "network")
+            else:
+                vocabulary, architecture = start.vocabulary, start.architecture
+                net = copy.deepcopy(start.net)
+            ids = vocabulary.encode(captions, architecture.length)
+        except DataError as error:
+            raise FitFailed(str(error)) from error
+        records = RecordsToLearn(data.fields["x"], space, None, None, weight, 0.0, False, course.device.name)
+        objective: Any = _Objective(records, ids, float((ids[:, 1:] > 0).sum(axis=1).mean()))
+        carried = start if self.optimiser == "carried" else None
+        done = train(
+            net,
+            objective,
+            course,
+            key / "train",
+            last=None if carried is None else carried.last,
+            optimiser=None if carried is None else carried.optimiser,
+        )
+        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
+        return CaptionerModel(architecture, net, space, vocabulary, course.device, done.report, **kept)
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> CaptionerModel:
+        header, groups = opened(arrays)
+        architecture = CaptionerArchitecture.restored(header["architecture"])
+        net = architecture.build(Key(0))
+        net.load_state_dict(groups["net"] or {})
+        return CaptionerModel(
+            architecture,
+            net,
+            restored(header["space"]),
+            Vocabulary.restored(header["vocabulary"]),
+            self.course(True).device,
+            header["report"],
+            groups["last"],
+            groups["optimiser"],
+        )
