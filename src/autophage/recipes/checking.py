@@ -14,8 +14,8 @@ A check in `expected.yaml` is one of
 -1 for the last one, or a pair [first, last] whose generations are pooled. `metric` may be a list, whose values
 are added replicate by replicate (a conserved sum), and `relative_to: g` divides each replicate's value by its
 own in generation g. `effective_size` inverts the curve that a falling metric has in generation 0 of the runs it
-names, over the number of their real records. A value of `arguments` may itself be {function, arguments, pick}.
-`scales` names the scales a check is for (default all).
+names, over the number of their real records. `agent` names the agent of a run that has several. A value of
+`arguments` may itself be {function, arguments, pick}. `scales` names the scales a check is for (default all).
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def _values(check: Mapping[str, Any], table: Any, generation: Any) -> np.ndarray
     ends = generation if isinstance(generation, list) else [generation, generation]
     metrics = check["metric"] if isinstance(check["metric"], list) else [check["metric"]]
     picked = table.filter(pl.col("generation").is_between(*ends))
+    if "agent" in check:
+        picked = picked.filter(pl.col("agent") == check["agent"])
     total: Any = 0.0
     for metric in metrics:
         rows = picked.filter(pl.col("metric") == metric).sort("replicate", "generation")
@@ -176,6 +178,7 @@ def _theory(check: Mapping[str, Any], runs: Mapping[str, Run]) -> float:
         if (
             p.metric == check["metric"]
             and p.quantity == check["theory"]
+            and p.agent == check.get("agent", p.agent)
             and p.side is None
             and np.ndim(p.values)
         ):
