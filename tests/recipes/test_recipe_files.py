@@ -10,9 +10,9 @@ import pytest
 from autophage import registry
 from autophage.errors import SpecError
 from autophage.loop import Loop
+from autophage.processes.spec import ProcessSpec, spec_of
 from autophage.recipes import SCALES, laid_over, recipes
 from autophage.recipes.checking import statistic
-from autophage.spec import Spec
 
 NAMES = (
     "alemohammad2023",
@@ -26,6 +26,7 @@ NAMES = (
     "feng2024",
     "ferbach2024",
     "fu2025",
+    "gao2025",
     "garetto2025",
     "gerstgrasser2024",
     "gillman2024",
@@ -57,9 +58,11 @@ def test_runs_resolve_at_every_scale(name):
     assert "small" in recipes()[name].scales
     for scale, specs in at_scales(name):
         for run, raw in specs.items():
-            spec = Spec.of(raw)
+            spec = spec_of(raw)
             assert not spec.seed_drawn, f"{name}.{run}: a recipe names its seed"
-            if scale == "small":
+            if scale == "small" and isinstance(spec, ProcessSpec):
+                spec.process.check()
+            elif scale == "small":
                 Loop(spec)
 
 

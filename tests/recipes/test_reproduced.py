@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from autophage.processes.spec import spec_of
 from autophage.recipes import recipes
 from autophage.recipes.checking import outcome
 from autophage.runs.run import run
-from autophage.spec import Spec
 
 KNOWN_TO = 0.65
 """Standard errors come from twenty groups of replicates, so they are themselves known to 16 %; two of these."""
@@ -24,7 +24,7 @@ def reproduced(name, only=None):
     checks = recipe.checks_at("small")
     specs = {n: raw for n, raw in recipe.specs("small").items() if only is None or n in only}
     first = {}
-    runs = {n: run(Spec.of(raw), pictures=False, first_models=first) for n, raw in specs.items()}
+    runs = {n: run(spec_of(raw), pictures=False, first_models=first) for n, raw in specs.items()}
     for n, done in runs.items():
         assert not done.failures, f"{n}: {done.failures}"
         unexpected = [w for w in done.warnings if n not in WARNED or WARNED[n] not in w]
