@@ -51,6 +51,8 @@ def part(slot: str, given: Any, where: str) -> Any:
     if slot == "learner" and isinstance(cls, type) and hasattr(cls, "sample") and not hasattr(cls, "domains"):
         # A stranger's class by its path: the estimator learner makes a new one for every fit, and can be written.
         return part(slot, {"kind": "estimator", "object": kind, "arguments": body}, where)
+    if hasattr(cls, "chosen_by"):
+        cls = registry.find(slot, cls.chosen_by(body), where)
     return _own(slot, validated(cls, body, where), where)
 
 

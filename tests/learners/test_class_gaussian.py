@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from autophage.errors import DataError, FitFailed, SpecError
+from autophage.intake import part
 from autophage.keys import Key
 from autophage.learners.class_gaussian import ClassGaussian
 from autophage.loop import Loop
 from autophage.samples import Samples
-from autophage.intake import part
 
 KEY = Key(0) / "test_class_gaussian"
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from autophage.errors import AutophageError, FitFailed, SpecError
+from autophage.intake import part
 from autophage.keys import Key
 from autophage.learners.estimator import Estimator
 from autophage.networks.kinds import network_from
 from autophage.networks.network import Net
 from autophage.parts import Sampling
 from autophage.samples import Samples
-from autophage.intake import part
 
 KEY = Key(0) / "test_latents"
 TINY = {"records": 256, "batch_size": 64, "warmup": 0, "device": "cpu"}

@@ -17,6 +17,7 @@ from tests.tiny_checkpoints import WORDS, tiny_blip, tiny_blip2, tiny_blip2_t5, 
 from autophage.data.digits import DigitsSource
 from autophage.data.two_moons import TwoMoonsSource
 from autophage.errors import DataError, FitFailed, MissingExtra, RunError, SpecError
+from autophage.intake import part
 from autophage.keys import Key
 from autophage.learners.pretrained_captioner import PretrainedCaptioner, pictures
 from autophage.learners.record_spaces import Pictures
@@ -351,3 +352,9 @@ def test_a_loop_of_its_own_captions_of_real_pictures(checkpoints):
     assert one.metrics.equals(same.metrics)
     budget = one.metrics.filter(pl.col("metric") == "training_records")["value"].to_list()
     assert budget == [64, 64]
+
+
+def test_the_kind_captioner_with_a_checkpoint_is_this_one():
+    for keys, said in (({"words": 3}, "unknown key 'learner.words'"), ({}, "neither a folder nor a hub id")):
+        with pytest.raises(SpecError, match=said):
+            part("learner", {"kind": "captioner", "checkpoint": "/nowhere", **keys}, "learner")

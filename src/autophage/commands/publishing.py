@@ -20,8 +20,6 @@ def publish(folder: Path, out: Path, generation: int, replicate: int, agent: str
     if agent not in loop.agents:
         raise SpecError(f"the run has no agent '{agent}'; it has {', '.join(loop.agents)}")
     learner = loop.agents[agent].learner
-    if not hasattr(learner, "adopted"):
-        raise SpecError(f"models of learner {kind_of('learner', learner)} cannot be published")
     last = loop.spec.generations - 1
     number = generation if generation >= 0 else last + 1 + generation
     place = run.generation(replicate, number, agent) / "model.safetensors"
@@ -31,6 +29,9 @@ def publish(folder: Path, out: Path, generation: int, replicate: int, agent: str
         )
     from safetensors.numpy import load
 
-    sentence = learner.restore(load(place.read_bytes())).publish(out)
+    model = learner.restore(load(place.read_bytes()))
+    if not hasattr(model, "publish"):
+        raise SpecError(f"models of learner {kind_of('learner', learner)} cannot be published")
+    sentence = model.publish(out)
     print(said({"folder": str(out), "generation": number, "said": sentence}) if as_json else sentence)
     return 0

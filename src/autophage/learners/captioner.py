@@ -231,6 +231,15 @@ class Captioner(NeuralLearner):
     heads: int = 4
     """Attention heads of a layer; they must divide the width."""
 
+    @staticmethod
+    def chosen_by(body: Mapping[str, Any]) -> str:
+        """The kind that a spec's keys mean: with a `checkpoint` it is that of captioners of transformers.
+
+        >>> Captioner.chosen_by({"checkpoint": "blip/"})
+        'pretrained_captioner'
+        """
+        return "pretrained_captioner" if "checkpoint" in body else "captioner"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("words", "vocabulary", "width", "layers", "heads"):

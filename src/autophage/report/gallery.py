@@ -165,9 +165,11 @@ def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
         captions["The real records lie behind each cloud in grey."] = None
     if kind == "bars":
         captions["The line is the truth."] = None
-    if kind == "images" and any(g.noise for _, _, g in pairs):
+    # Pictures that are shown with their captions are shown there.
+    traces = [(n, arm, g) for n, arm, g in pairs if kind != "images" or arm.said is None]
+    if kind == "images" and any(g.noise for _, _, g in traces):
         captions[SAME_NOISE] = None
-        if any(g.label is not None for _, _, g in pairs):
+        if any(g.label is not None for _, _, g in traces):
             captions["Models were asked for the class that is named on its left."] = None
     strips = []
     first = pairs[0][2]
@@ -181,7 +183,7 @@ def _shown(kind: str, arms: Sequence[Arm]) -> Shown:
         rows = _texts(first.real)
         strips.append(Strip("Real", None, (Cell("real", "real rows", rows=rows),), tuple(first.columns)))
     view = limits(arms) if kind == "clouds" else tallest(arms) if kind == "bars" else None
-    for n, arm, gallery in pairs:
+    for n, arm, gallery in traces:
         shown = list(columns(gallery))
         if kind == "table":
             shown = [shown[i] for i in spaced(len(shown), 3)]

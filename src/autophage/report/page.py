@@ -18,7 +18,9 @@ from autophage.parts import Prediction
 if TYPE_CHECKING:
     import polars
 
+    from autophage.report.descriptions import Said
     from autophage.report.drift import Drift
+    from autophage.report.ecosystem import Ecosystem
     from autophage.report.interpolation import Blend
     from autophage.report.judgement import Judgement
     from autophage.report.ledger import Ledger
@@ -128,6 +130,8 @@ class Arm:
     """Where the classes of the pictures go."""
     judged: Judgement | None = None
     """Pictures that curation kept, and dropped."""
+    said: Said | None = None
+    """Pictures with the captions they were painted for, or with what was said of them."""
 
     def __post_init__(self) -> None:
         missing = [c for c in REQUIRED if c not in self.metrics.columns]
@@ -163,6 +167,10 @@ class Page:
     """Pictures of the models between two arms."""
     ledger: Ledger | None = None
     """Of a comparison: what each arm gained and cost."""
+    ecosystems: Sequence[Ecosystem] = ()
+    """Of runs of several agents: who trained on whom."""
+    about: str = "Self-consuming loop"
+    """What ran, in the line above the title."""
 
     def __post_init__(self) -> None:
         if not self.arms:

@@ -12,6 +12,8 @@ import numpy as np
 
 from autophage.parts import Prediction
 from autophage.report.courses import Chart, charts, keys, number, spaced, span
+from autophage.report.descriptions import shown as described
+from autophage.report.ecosystem import drawn as ecosystems
 from autophage.report.exhibits import Film, blended, drift_caption, drifts, film, pairs, side_by_side
 from autophage.report.gallery import layout
 from autophage.report.judgement import shown as judgements
@@ -85,7 +87,8 @@ def _rendered(page: Page, reel: Film | None) -> str:
         "sentence": (profile or {}).get("sentence") or _without(page),
         "regime": ((profile or {}).get("regime") or {}).get("sentence", ""),
         "verdicts": _verdicts(profile),
-        "matrix": _matrix(page) if single is None else [],
+        "matrix": _matrix(page) if sum(bool(arm.profile) for arm in page.arms) > 1 else [],
+        "all_notions": _all_notions(page, profile),
         "advice": _advice(page),
         "charts": cards,
         "reading": max(readings, key=readings.count, default=""),
@@ -93,6 +96,8 @@ def _rendered(page: Page, reel: Film | None) -> str:
         "bounded": any(c.side for chart in drawn for c in chart.curves),
         "predicted": any(chart.curves for chart in drawn),
         "galleries": layout(page.arms),
+        "described": described(page.arms),
+        "ecosystems": [ecosystems(e) for e in page.ecosystems],
         "film": reel,
         "side_by_side": side_by_side(page),
         "blended": blended(page),
@@ -132,6 +137,12 @@ def _verdicts(profile: Mapping[str, Any] | None) -> list[Verdict]:
     return [_verdict(v) for v in (profile or {}).get("verdicts") or []]
 
 
+def _all_notions(page: Page, profile: Mapping[str, Any] | None) -> bool:
+    """Whether every definition of collapse has been asked, and nothing else."""
+    asked = [p for p in (profile, *(arm.profile for arm in page.arms)) if p and p.get("verdicts")]
+    return all({v.definition for v in _verdicts(p)} == set(DEFINITIONS) for p in asked)
+
+
 def _verdict(v: Mapping[str, Any]) -> Verdict:
     definition = str(v.get("definition", ""))
     word = str(v.get("verdict", "undecided"))
@@ -158,8 +169,8 @@ def _effect(effect: Any, interval: Any) -> str:
 
 def _matrix(page: Page) -> list[tuple[str, str, list[Verdict | None]]]:
     """Definitions against arms, for a page that compares."""
-    columns = [{v.definition: v for v in _verdicts(arm.profile)} for arm in page.arms]
-    rows = sorted({definition for column in columns for definition in column})
+    columns = [{v.definition: v for v in _verdicts(arm.profile)} for arm in page.arms if arm.profile]
+    rows = list(dict.fromkeys(definition for column in columns for definition in column))
     return [
         (d, next(c[d].name for c in columns if d in c), [column.get(d) for column in columns]) for d in rows
     ]

@@ -161,7 +161,7 @@ def _teller(observe: Observer | None, block: Block, generation: int) -> Listener
 
 
 def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
-    """The metric of a verdict or a stop rule is known by its row's name, so what nobody measures is refused after one generation at most,
+    """The metric of a verdict or a stop rule is known by its row's name: what nobody measures is refused after one generation,
     not when the run has ended."""
     names = dict.fromkeys(m.metric for r in records for m in r.measurements)
     wanted = [("verdict.risk", loop.spec.verdict.risk), ("verdict.diversity", loop.spec.verdict.diversity)]

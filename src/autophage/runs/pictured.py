@@ -14,6 +14,7 @@ from autophage.runs.blocks import Drawn, asked_classes, gallery_key
 from autophage.runs.folder import Folder
 
 if TYPE_CHECKING:
+    from autophage.report.descriptions import Said
     from autophage.report.drift import Drift
     from autophage.report.interpolation import Blend
     from autophage.report.judgement import Judgement
@@ -42,7 +43,7 @@ def gallery(run: Run, agent: str) -> Gallery | None:
     """Samples generation by generation beside real ones, as the data's kind wants to be seen."""
     from autophage.report.page import Gallery
 
-    drawn = _drawn(run, agent)
+    drawn = None if _describes(run, agent) else _drawn(run, agent)
     if not drawn:
         return None
     source = run.spec.data
@@ -154,6 +155,38 @@ def blend(runs: Mapping[str, Run]) -> Blend | None:
     return None
 
 
+def said(run: Run, agent: str) -> Said | None:
+    """Pictures with the captions that an agent paints, or with what it says of them; None where there are no pictures or no
+    words, and for classes that a model is asked for: these stand beside its pictures already."""
+    from autophage.report.descriptions import SHOWN, Said
+    from autophage.report.montage import as_bytes, spread_of
+
+    source, describes = run.spec.data, _describes(run, agent)
+    drawn = _drawn(run, agent) if getattr(source, "kind_of_picture", None) == "image" else None
+    if not drawn or not (describes or any(d.caption is not None for d in drawn.values())):
+        return None
+    words = _words(run, drawn)
+    if words is None:
+        return None
+    shape, prompts = _shape(source), None
+    given = run.spec.agents[agent].given
+    before = _drawn(run, given) if describes and given in run.spec.agents else None
+    asked = _words(run, before) if before and list(before) == list(drawn) else None
+    if asked is not None and all(a == asked[0] for a in asked):
+        prompts = asked[0][:SHOWN]
+    pictures = [np.asarray(d.x)[:SHOWN].reshape(-1, *shape) for d in drawn.values()]
+    bounds = source.value_range or spread_of(pictures[0])
+    labelled = all(d.caption is None for d in drawn.values())
+    return Said(
+        list(drawn),
+        np.array([as_bytes(x, bounds) for x in pictures]),
+        [w[:SHOWN] for w in words],
+        describes,
+        prompts or (),
+        exact=describes and labelled,
+    )
+
+
 def judgement(run: Run, agent: str) -> Judgement | None:
     """Pictures that curation kept and dropped in the last generation that has some; None where records are no pictures."""
     found = run.judged.get(agent)
@@ -216,9 +249,27 @@ def _drawn(run: Run, agent: str) -> dict[int, Drawn] | None:
 
 
 def _pictured(run: Run, agent: str) -> dict[int, Drawn] | None:
-    if getattr(run.spec.data, "kind_of_picture", None) != "image":
+    """The pictures that an agent makes; None where it makes none of its own."""
+    if getattr(run.spec.data, "kind_of_picture", None) != "image" or _describes(run, agent):
         return None
     return _drawn(run, agent)
+
+
+def _describes(run: Run, agent: str) -> bool:
+    return bool(getattr(run.spec.agents[agent].learner, "describes", False))
+
+
+def _words(run: Run, drawn: Mapping[int, Drawn]) -> list[list[str]] | None:
+    """The captions of each generation's records, or else the names of their classes; None where some have neither."""
+    names, found = run.spec.data.classes or (), []
+    for d in drawn.values():
+        if d.caption is not None:
+            found.append([str(caption) for caption in d.caption])
+        elif d.label is not None:
+            found.append([str(names[c]) if 0 <= c < len(names) else str(c) for c in map(int, d.label)])
+        else:
+            return None
+    return found
 
 
 def _label(drawn: Mapping[int, Drawn]) -> np.ndarray | None:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autophage import __version__
 from autophage.curating import Judged
+from autophage.ecosystem import Flow
 from autophage.errors import RunError, SpecError
 from autophage.loop import Loop
 from autophage.runs.blocks import Course, Drawn, Observer, run_block, stored
 from autophage.runs.folder import Folder, write
+from autophage.runs.provenance import is_ecosystem
 from autophage.runs.table import Rows
+from autophage.runs.writing import manifest_of, parquet, work, writing
 from autophage.spec import Spec, read
-from autophage.worker import environment
 
 if TYPE_CHECKING:
     import polars
@@ -58,6 +56,10 @@ class Run:
     """By agent and generation: a few records of replicate 0, from the same random numbers in every generation."""
     judged: dict[str, dict[int, Judged]] = field(default_factory=dict)
     """By agent and generation: a few records that curation kept, and dropped, in replicate 0."""
+    flows: dict[str, dict[int, tuple[Flow, ...]]] = field(default_factory=dict)
+    """By agent and generation: where the records of its training set came from, in replicate 0."""
+    stops: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Replicate to {generation, reason}, where a stop rule ended it."""
     seconds: float = 0.0
     folder: Path | None = None
 
@@ -84,21 +86,32 @@ class Run:
 
         return write_page(self, path, figures)
 
+    def provenance(self) -> polars.DataFrame:
+        """Where the records of every training set of replicate 0 came from: a row for each origin; empty at theory scale."""
+        from autophage.runs.provenance import provenance
+
+        return provenance(self)
+
     def summary(self) -> polars.DataFrame:
         """Mean over replicates of every metric in the first and last generation, with its standard error."""
-        import polars as pl
+        return summed_up(self.metrics)
 
-        last = self.metrics["generation"].max()
-        picked = self.metrics.filter(pl.col("generation").is_in([0, last]))
-        return (
-            picked.group_by("agent", "metric", "generation", maintain_order=True)
-            .agg(
-                pl.col("value").mean().alias("mean"),
-                (pl.col("value").std() / pl.len().sqrt()).alias("standard_error"),
-                pl.len().alias("replicates"),
-            )
-            .sort("agent", "metric", "generation")
+
+def summed_up(metrics: polars.DataFrame) -> polars.DataFrame:
+    """The first and last generation of a metric table: mean over replicates, its standard error, how many there are."""
+    import polars as pl
+
+    last = metrics["generation"].max()
+    picked = metrics.filter(pl.col("generation").is_in([0, last]))
+    return (
+        picked.group_by("agent", "metric", "generation", maintain_order=True)
+        .agg(
+            pl.col("value").mean().alias("mean"),
+            (pl.col("value").std() / pl.len().sqrt()).alias("standard_error"),
+            pl.len().alias("replicates"),
         )
+        .sort("agent", "metric", "generation")
+    )
 
 
 def run(
@@ -122,6 +135,12 @@ def run(
     given the same mapping fit each generation 0 once, and sample it for themselves. Raises `SpecError` or `RunError` on a
     user's mistake; a learner that diverges is a result, in `Run.failures`.
     """
+    from autophage.processes.spec import is_process
+
+    if is_process(spec, keys):
+        from autophage.processes import running
+
+        return running.run(spec, out, workers, resume=resume, observe=observe, pictures=pictures, **keys)  # type: ignore[return-value]
     resolved = Spec.of(spec, **keys)
     folder = None if out is None else Folder(out)
     if folder is not None and folder.exists():
@@ -158,12 +177,17 @@ def _same(spec: Spec, folder: Folder) -> Spec:
     there = read(folder.spec)
     if spec.seed_drawn and "seed" in there:
         spec = spec.model_copy(update={"seed": there["seed"]})
-    keys = _differing(there, spec.to_dict())
+    same(there, spec.to_dict(), folder)
+    return spec
+
+
+def same(there: dict[str, Any], here: dict[str, Any], folder: Folder) -> None:
+    """Raises `RunError`, naming the keys, where a folder holds a run of another spec."""
+    keys = _differing(there, here)
     if keys:
         raise RunError(
             f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out"
         )
-    return spec
 
 
 def _differing(a: Any, b: Any, where: str = "") -> list[str]:
@@ -204,35 +228,18 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
     return folder
 
 
-@contextlib.contextmanager
-def _writing(folder: Folder, loop: Loop) -> Iterator[None]:
+def _writing(folder: Folder, loop: Loop) -> contextlib.AbstractContextManager[None]:
     """Claims the folder, keeps its manifest true, and leaves it resumable whatever happens inside."""
-    started = time.monotonic()
-    if not folder.exists():
-        folder.create(loop.spec.to_yaml(), _manifest(loop, "running"))
-    with locked(folder):
-        folder.sweep()
-        before = folder.manifest()
-        spent = float(before.get("seconds", 0.0))
-        folder.manifest({**_manifest(loop, "running"), "seconds": spent})
-        if folder.events(holding="run_started"):
-            folder.event("run_resumed")
-        else:
-            folder.event("run_started", name=loop.spec.name, spec=loop.spec.digest)
-        try:
-            yield
-        except BaseException as error:
-            word = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            with contextlib.suppress(Exception):
-                _settle(folder, loop, word, spent + time.monotonic() - started)
-            raise
-        _settle(folder, loop, "completed", spent + time.monotonic() - started)
+    return writing(folder, loop.spec, partial(_manifest, loop), partial(_settle, folder, loop))
 
 
 def _settle(folder: Folder, loop: Loop, status: str, seconds: float) -> None:
     """Writes the metric table and the manifest from what the blocks left behind."""
     assembled = _assembled(loop, stored(folder, loop), folder.path, seconds)
-    write(folder.path / "metrics.parquet", _parquet(assembled.metrics))
+    write(folder.path / "metrics.parquet", parquet(assembled.metrics))
+    if assembled.flows and is_ecosystem(loop.spec):
+        assembled.loop = loop
+        write(folder.path / "provenance.parquet", parquet(assembled.provenance()))
     if status == "completed":
         status = assembled.status
         folder.event("run_done", status=status, failed=len(assembled.failures))
@@ -246,19 +253,13 @@ def _settle(folder: Folder, loop: Loop, status: str, seconds: float) -> None:
     )
 
 
-def _parquet(frame: polars.DataFrame) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
-
-
 def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: float) -> Run:
     failures: dict[int, dict[str, Any]] = {}
     absorbed: dict[str, np.ndarray] = {}
     pictures: dict[str, dict[int, Drawn]] = {}
     judged: dict[str, dict[int, Judged]] = {}
+    flows: dict[str, dict[int, tuple[Flow, ...]]] = {}
+    stops: dict[int, dict[str, Any]] = {}
     for course in courses:
         block = course.block
         if course.failure is not None:
@@ -268,9 +269,13 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
             whole[block.first : block.first + block.replicates] = where
         if course.pictures:
             pictures = pictures or course.pictures
+        if course.stopped is not None:
+            stops |= {r: course.stopped for r in range(block.first, block.first + block.replicates)}
         if course.judged:
             judged = judged or course.judged
-    done = all(c.failure is not None or c.generations >= loop.spec.generations for c in courses)
+        if course.flows:
+            flows = flows or course.flows
+    done = all(course.ended(loop.spec.generations) for course in courses)
     status = "failed" if len(failures) == loop.spec.replicates else "completed" if done else "interrupted"
     return Run(
         spec=loop.spec,
@@ -282,6 +287,8 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
         warnings=list(loop.warnings),
         pictures=pictures,
         judged=judged,
+        flows=flows,
+        stops=stops,
         seconds=seconds,
         folder=folder,
     )
@@ -293,6 +300,10 @@ def load(path: str | Path) -> Run:
     if not folder.exists():
         raise RunError(f"there is no run at {path}: no spec.yaml in it")
     raw = read(folder.spec)
+    if "process" in raw:
+        from autophage.processes import running
+
+        return running.load(path)  # type: ignore[return-value]
     if "<object" in json.dumps(raw, default=str):
         raise RunError(
             f"the run at {path} used an object that has no import path; call run() with the object and resume=True"
@@ -308,55 +319,7 @@ def _opened(loop: Loop, folder: Folder) -> Run:
 
 
 def _manifest(loop: Loop, status: str) -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"autophage": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "scikit-learn", "polars", "torch", "zuko"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return {
-        "status": status,
-        "name": loop.spec.name,
-        "spec_hash": loop.spec.digest,
-        "seed": loop.spec.seed,
-        "paths": dict(loop.paths),
-        "warnings": loop.warnings,
-        "versions": versions,
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-        },
-    }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-@contextlib.contextmanager
-def locked(folder: Folder) -> Iterator[None]:
-    """One process writes a folder at a time. Raises `RunError` when another one does."""
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system; the folder is the caller's own affair
-        yield
-        return
-    try:
-        handle = open(folder.path / ".lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise RunError(f"cannot write to {folder.path}: {error.strerror or error}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{folder.path} is being written by another process") from error
-        yield
+    return manifest_of(loop.spec, status, paths=dict(loop.paths), warnings=loop.warnings)
 
 
 def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Observer | None) -> Run:
@@ -372,58 +335,9 @@ def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Obse
                 Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run"
             )
         with _writing(folder, loop):
-            _work(loop, folder, workers, observe)
+            work([b.number for b in loop.blocks()], folder, workers, observe)
         finished = _opened(loop, folder)
         return finished if kept else replace(finished, folder=None)
-
-
-def _work(loop: Loop, folder: Folder, workers: int, observe: Observer | None) -> None:
-    waiting = [b.number for b in loop.blocks()]
-    busy: dict[int, subprocess.Popen[bytes]] = {}
-    heard: dict[int, IO[bytes]] = {}
-    told = len(folder.events())
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                number = waiting.pop(0)
-                command = [sys.executable, "-m", "autophage.worker", str(folder.path), str(number)]
-                # Its own session: Ctrl-C reaches the parent only, which then stops the workers in order. Its standard
-                # input ends when the parent does, whatever ends it. What it says goes to a file, which never fills up.
-                heard[number] = tempfile.TemporaryFile()  # noqa: SIM115
-                busy[number] = subprocess.Popen(
-                    command,
-                    env=environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=heard[number],
-                    stderr=heard[number],
-                    start_new_session=True,
-                )
-            time.sleep(0.1)
-            for number, process in list(busy.items()):
-                if process.poll() is not None:
-                    del busy[number]
-                    if process.stdin is not None:
-                        process.stdin.close()
-                    with heard.pop(number) as file:
-                        file.seek(0)
-                        lines = file.read().decode(errors="replace").strip().splitlines()
-                    last = lines[-1] if lines else f"exit code {process.returncode}"
-                    if process.returncode == 2:
-                        raise RunError(last)
-                    if process.returncode:
-                        raise RunError(f"the worker of block {number} died ({last}); go on with --resume")
-            if observe is not None:
-                events = folder.events()
-                for event in events[told:]:
-                    observe(event)
-                told = len(events)
-    finally:
-        for process in busy.values():
-            process.kill()  # every file is whole at any moment, so nothing is gained by asking gently
-        for process in busy.values():
-            process.communicate()
-        for file in heard.values():
-            file.close()
 
 
 def environment_of(loop: Loop) -> Mapping[str, Any]:
