@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autophage import __version__, registry
+from autophage.errors import UserError
 from autophage.runs.alarms import alarms
 from autophage.runs.judged import advice, status
 from autophage.runs.pictured import blend, drift, gallery, judgement, neighbours, said
@@ -233,7 +235,26 @@ def _facts(run: Run, arms: int) -> list[tuple[str, Any]]:
         held_out = len(loop.source.reference())
         compared = f"{spec.evaluation_size or held_out:,} generated, {held_out:,} held-out real"
         facts.insert(4, ("records compared", compared))
+    facts += floors(run)
     return [*facts, ("autophage", __version__)]
+
+
+QUICK = ("pixels", "standardised", "pca", "scaled_pca")
+"""Feature spaces that need no training of their own."""
+
+
+def floors(run: Run) -> list[tuple[str, str]]:
+    """What distances are between two halves of the held-out real records: sampling alone makes as much of them."""
+    found: list[tuple[str, str]] = []
+    for metric in run.spec.metrics:
+        if hasattr(metric, "floors") and getattr(metric, "features", "") in QUICK:
+            with contextlib.suppress(UserError):  # too few records for two halves
+                rows = metric.floors(run.loop.source, run.loop.memo)
+                found += [
+                    (f"{name} between halves of the real reference", f"{c.value:.4g}")
+                    for name, c in rows.items()
+                ]
+    return found
 
 
 def _record(source: Any) -> str:
