@@ -427,7 +427,8 @@ def test_the_schema_knows_every_part_and_key():
         assert names == registry.kinds(slot)
     for key in Spec.of(BASE).to_dict():
         assert key in schema["properties"], key
-    assert schema["additionalProperties"] is False and schema["required"] == ["data"]
+    assert schema["additionalProperties"] is False
+    assert schema["anyOf"] == [{"required": ["data"]}, {"required": ["process"]}]
     for name, body in schema["$defs"].items():
         for key, property_ in body.get("properties", {}).items():
             if "." in name and key not in ("kind",):
@@ -443,6 +444,13 @@ def test_the_schema_admits_resolved_specs_and_short_ones():
         Spec.of(BASE).to_dict(),
         {"data": "digits"},
         {**BASE, "agents": {"a": {"learner": "kde"}}},
+        {
+            "process": {
+                "kind": "inpainting",
+                "features": "none",
+                "inpainter": {"mean": {"kind": "patch", "tau": 0}},
+            }
+        },
     ):
         assert list(_faults(schema, schema, json.loads(json.dumps(body)))) == []
     for body, where in (
@@ -450,6 +458,7 @@ def test_the_schema_admits_resolved_specs_and_short_ones():
         ({**BASE, "workflow": {"kind": "replace", "samples": 1}}, "workflow"),
         ({**BASE, "seed": "x"}, "seed"),
         ({"learner": "kde"}, "data"),
+        ({"process": {"kind": "inpainting", "squares": 2}}, "process"),
     ):
         assert any(where in fault for fault in _faults(schema, schema, body)), body
 
@@ -483,8 +492,9 @@ def _faults(schema, node, value, where="spec"):
     if "anyOf" in node:
         found = [list(_faults(schema, option, value, where)) for option in node["anyOf"]]
         if all(found):
-            yield f"{where}: fits none of {len(found)}"
-        return
+            yield f"{where}: fits none of {len(found)}: {found}"
+        if "properties" not in node:
+            return
     if ("const" in node and value != node["const"]) or ("enum" in node and value not in node["enum"]):
         yield f"{where}: not {node.get('const', node.get('enum'))}"
     if "pattern" in node and isinstance(value, str) and not re.search(node["pattern"], value):
@@ -495,7 +505,7 @@ def _faults(schema, node, value, where="spec"):
     ):
         yield f"{where}: no {kind}"
         return
-    if isinstance(value, dict) and kind == "object":
+    if isinstance(value, dict) and (kind == "object" or "required" in node):
         for name in node.get("required", []):
             if name not in value:
                 yield f"{where}.{name}: missing"

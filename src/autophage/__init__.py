@@ -31,6 +31,7 @@ _LAZY = {
     "Model": "autophage.parts:Model",
     "Metric": "autophage.parts:Metric",
     "Curation": "autophage.interventions:Curation",
+    "Process": "autophage.processes.process:Process",
     "Treatment": "autophage.interventions:Treatment",
     "AutophageError": "autophage.errors:AutophageError",
     "SpecError": "autophage.errors:SpecError",

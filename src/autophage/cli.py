@@ -286,7 +286,9 @@ def publish(
 def list_parts(
     slot: Annotated[
         str | None,
-        typer.Argument(help="data, learner, workflow, curation, treatment, metric, recipes, safeguards."),
+        typer.Argument(
+            help="data, learner, workflow, curation, treatment, metric, process, inpainter, recipes, safeguards."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

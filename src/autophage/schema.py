@@ -32,6 +32,10 @@ def json_schema() -> dict[str, Any]:
             body["properties"] = {"kind": {"const": kind}, **body.get("properties", {})}
             for key, about in documented.settings(cls).items():
                 body["properties"].get(key, {}).setdefault("description", about)
+            for key, inner in getattr(cls, "nested", {}).items():
+                # A part within a part: one of its slot, or several under names of the user's own.
+                one = {"anyOf": [{"enum": registry.kinds(inner)}, {"type": "object"}]}
+                body["properties"][key] |= one
             body["required"] = ["kind", *body.get("required", [])]
             body["additionalProperties"] = False
             body["title"] = f"{name}: {kind}"
@@ -68,12 +72,14 @@ def json_schema() -> dict[str, Any]:
         },
     }
     properties |= agent
+    properties["process"] = slot("process")
+    slot("inpainter")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "autophage spec",
         "type": "object",
         "properties": properties,
-        "required": ["data"],
+        "anyOf": [{"required": ["data"]}, {"required": ["process"]}],
         "additionalProperties": False,
         "$defs": definitions,
     }

@@ -1,4 +1,4 @@
-"""`python -m autophage.worker DIR BLOCK`: one block of a run, in a process of its own with one thread."""
+"""`python -m autophage.worker DIR BLOCK`: one block of a run, or a replicate of a process, on one thread of its own."""
 
 from __future__ import annotations
 
@@ -34,10 +34,16 @@ def main(arguments: list[str]) -> int:
     from autophage.loop import Loop
     from autophage.runs.blocks import run_block
     from autophage.runs.folder import Folder
-    from autophage.spec import Spec
+    from autophage.spec import Spec, read
 
     folder = Folder(arguments[0])
     try:
+        if "process" in read(folder.spec):
+            from autophage.processes.running import run_replicate
+            from autophage.processes.spec import ProcessSpec
+
+            run_replicate(ProcessSpec.of(folder.spec), int(arguments[1]), folder)
+            return 0
         loop = Loop(Spec.of(folder.spec))
         if not loop.batched and "torch" in sys.modules:
             import torch

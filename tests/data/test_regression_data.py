@@ -13,8 +13,8 @@ from autophage.data.pairs import GaussianInputs, RowInputs, inputs_of, outputs_o
 from autophage.data.regression import RegressionSource
 from autophage.data.regression_table import RegressionTableSource
 from autophage.errors import DataError, SpecError
-from autophage.keys import Key
 from autophage.intake import part
+from autophage.keys import Key
 
 KEY = Key(0) / "test_regression_data"
 N = 200_000

@@ -155,7 +155,7 @@ def test_a_damaged_part_is_named(gaussian, tmp_path):
 def test_an_error_in_a_worker_is_said_in_one_sentence(deep, tmp_path):
     """Two processes on one cell's folder: the second says so."""
     from autophage.runs.folder import Folder
-    from autophage.runs.run import locked
+    from autophage.runs.writing import locked
 
     sizes = {"workflow.sample_size": [20, 30, 40]}
     spec = sweep(deep, sizes).grid.spec(0)

@@ -9,14 +9,26 @@ from typing import Any
 
 from autophage import registry
 from autophage.errors import SpecError
+from autophage.processes.spec import ProcessSpec
 from autophage.spec import Spec, override, read
 
 SPECS = (".yaml", ".yml", ".json")
 
 
 def opened(given: str, settings: list[str]) -> Spec:
-    """The spec of a spec file, of a data file, or of a kind of data."""
-    return Spec.of(override(raw(given), settings))
+    """The spec of a spec file, of a data file, or of a kind of data. Raises `SpecError` for a process, which is no loop."""
+    found = override(raw(given), settings)
+    if "process" in found:
+        raise SpecError(
+            f"{given} is a process; `autophage run`, `validate`, `predict`, `report` and `cite` take it, other verbs take loops"
+        )
+    return Spec.of(found)
+
+
+def opened_any(given: str, settings: list[str]) -> Spec | ProcessSpec:
+    """As `opened`, of a process too."""
+    found = override(raw(given), settings)
+    return ProcessSpec.of(found) if "process" in found else opened(given, settings)
 
 
 def raw(given: str) -> dict[str, Any]:

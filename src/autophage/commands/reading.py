@@ -13,25 +13,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from autophage import documented, registry
-from autophage.commands.opening import opened, said
+from autophage.commands.opening import opened_any, said
 from autophage.errors import SpecError
 from autophage.loop import Loop
+from autophage.processes.process import cited
+from autophage.processes.spec import ProcessSpec
 from autophage.runs.run import load
 
 
 def predict(given: str, settings: list[str], as_json: bool) -> None:
     from autophage.theory.predict import predict as predicted
 
-    spec = opened(given, settings)
-    found = predicted(spec)
+    spec = opened_any(given, settings)
+    found = spec.process.predictions(spec.generations) if isinstance(spec, ProcessSpec) else predicted(spec)
     if as_json:
         print(said([dataclasses.asdict(p) for p in found]))
         return
     console = Console()
     if not found:
-        console.print(
-            "No theorem in the library speaks about this loop. Run it: the verdicts do not need one."
-        )
+        console.print("No theorem in the library speaks about this. Run it: the verdicts do not need one.")
         return
     for p in found:
         values = np.atleast_1d(np.asarray(p.values, dtype=float))
@@ -170,13 +170,18 @@ def _described(slot: str, kind: str) -> dict[str, Any]:
 
 
 def validate(given: str, settings: list[str], as_json: bool) -> None:
-    spec = opened(given, settings)
-    loop = Loop(spec)
+    spec = opened_any(given, settings)
+    if isinstance(spec, ProcessSpec):
+        spec.process.check()
+        paths, warnings = {}, list(spec.process.warnings)
+    else:
+        loop = Loop(spec)
+        paths, warnings = loop.paths, loop.warnings
     if as_json:
-        print(said({"valid": True, "spec_hash": spec.digest, "paths": loop.paths, "warnings": loop.warnings}))
+        print(said({"valid": True, "spec_hash": spec.digest, "paths": paths, "warnings": warnings}))
         return
     print(f"{given} is a valid spec: {spec.replicates} replicates of {spec.generations} generations")
-    for warning in loop.warnings:
+    for warning in warnings:
         print(f"note: {warning}")
 
 
@@ -187,14 +192,20 @@ def cite(given: str, as_json: bool) -> None:
     if given in known:
         lines = list(known[given].citations)
     elif Path(given).is_dir():
-        lines = citations(load(given).loop)
+        found: Any = load(given)
+        lines = _cited(found.spec) if isinstance(found.spec, ProcessSpec) else citations(found.loop)
     else:
-        lines = citations(Loop(opened(given, [])))
+        spec = opened_any(given, [])
+        lines = _cited(spec) if isinstance(spec, ProcessSpec) else citations(Loop(spec))
     if as_json:
         print(said(lines))
         return
     for line in lines:
         print(line)
+
+
+def _cited(spec: ProcessSpec) -> list[str]:
+    return cited(spec.process, spec.process.predictions(2))
 
 
 def citations(loop: Loop) -> list[str]:

@@ -13,11 +13,11 @@ from autophage import registry
 from autophage.commands.opening import said
 from autophage.commands.running import Progressing
 from autophage.errors import SpecError
+from autophage.processes.spec import spec_of
 from autophage.recipes import Recipe, recipes
 from autophage.recipes.checking import Outcome, outcome
 from autophage.runs.run import Run
 from autophage.runs.run import run as run_spec
-from autophage.spec import Spec
 
 
 def reproduce(paper: str, scale: str, out: Path | None, workers: int, as_json: bool) -> int:
@@ -43,7 +43,7 @@ def outcomes_of(
     console = Console(stderr=True)
     runs: dict[str, Run] = {}
     first_models: dict[Any, Any] = {}  # arms of one experiment begin with the same generation 0
-    specs = {name: Spec.of(raw) for name, raw in recipe.specs(scale).items()}
+    specs = {name: spec_of(raw) for name, raw in recipe.specs(scale).items()}
     for name, spec in specs.items():
         place = None if out is None else out / name
         with Progressing(spec, console, quiet=quiet) as observe:

@@ -21,8 +21,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from autophage.commands.opening import SPECS, opened, said
+from autophage.commands.opening import SPECS, opened_any, said
 from autophage.loop import Loop
+from autophage.processes.paged import profiled as profiled_process
+from autophage.processes.process import cited
+from autophage.processes.running import ProcessRun
+from autophage.processes.spec import ProcessSpec
 from autophage.runs.estimate import estimate
 from autophage.runs.folder import as_name
 from autophage.runs.run import Run
@@ -52,9 +56,9 @@ def run(
     figures: bool,
     as_json: bool,
 ) -> int:
-    spec = opened(given, settings)
+    spec = opened_any(given, settings)
     if dry:
-        return _dry(spec, as_json)
+        return _dry_process(spec, as_json) if isinstance(spec, ProcessSpec) else _dry(spec, as_json)
     console = Console(stderr=True)
     if not as_json and Path(given).suffix.lower() not in SPECS:
         console.print(f"[dim]# the spec for {given}; save it to change it[/]")
@@ -90,9 +94,12 @@ def run(
     return 0
 
 
-def told(run: Run) -> dict[str, Any]:
+def told(run: Run | ProcessRun) -> dict[str, Any]:
     """A finished run as plain data."""
-    profiles = {agent: run.verdict(agent).to_dict() for agent in run.spec.agents}
+    profiles = {
+        agent: profiled_process(run, agent) if isinstance(run, ProcessRun) else run.verdict(agent).to_dict()
+        for agent in run.spec.agents
+    }
     return {
         "name": run.spec.name,
         "seed": run.spec.seed,
@@ -106,20 +113,29 @@ def told(run: Run) -> dict[str, Any]:
     }
 
 
-def advised(run: Run) -> dict[str, Any] | None:
+def advised(run: Run | ProcessRun) -> dict[str, Any] | None:
+    if isinstance(run, ProcessRun):
+        return None
     from autophage.runs.judged import advice
 
     found = advice(run)
     return None if found is None else dict(vars(found))
 
 
-def show(run: Run, console: Console) -> None:
+def show(run: Run | ProcessRun, console: Console) -> None:
     """The verdict, the first and last generation of every metric, and one next action."""
     for agent in run.spec.agents:
         profile = run.verdict(agent)
         title = f"{agent}: " if len(run.spec.agents) > 1 else ""
-        console.print(f"\n[bold]{title}{profile.sentence()}[/]")
-        console.print(profiled(profile))
+        findings = run.findings(agent) if isinstance(run, ProcessRun) else []
+        if findings:
+            console.print()
+        for finding in findings:
+            console.print(f"[bold]{title}{finding.sentence}[/]", highlight=False)
+        if not findings:
+            console.print(f"\n[bold]{title}{profile.sentence()}[/]")
+        if not findings or profile.having("yes") or profile.having("no"):
+            console.print(profiled(profile))
         if profile.regime is not None:
             console.print(f"  {profile.regime.sentence()}", markup=False, highlight=False)
     for replicate, failure in list(run.failures.items())[:5]:
@@ -158,8 +174,8 @@ class Progressing:
     """Live progress: generations done, the first metric, time left. One line now and then where there is no
     terminal."""
 
-    def __init__(self, spec: Spec, console: Console, quiet: bool = False) -> None:
-        self.blocks = len(Loop(spec).blocks())
+    def __init__(self, spec: Spec | ProcessSpec, console: Console, quiet: bool = False) -> None:
+        self.blocks = spec.replicates if isinstance(spec, ProcessSpec) else len(Loop(spec).blocks())
         self.total = self.blocks * spec.generations
         self.spec, self.console, self.quiet = spec, console, quiet
         self.done = 0
@@ -214,6 +230,18 @@ class Progressing:
         elif not self.quiet and time.monotonic() - self.latest > 20:
             self.latest = time.monotonic()
             print(f"{self.spec.name}: {said}", file=sys.stderr)
+
+
+def _dry_process(spec: ProcessSpec, as_json: bool) -> int:
+    spec.process.check()
+    notes, cite = list(spec.process.warnings), cited(spec.process)
+    if as_json:
+        print(said({"spec": spec.to_dict(), "warnings": notes, "cite": cite}))
+        return 0
+    print(spec.to_yaml())
+    for line in [f"note: {n}" for n in notes] + [f"cite: {c}" for c in cite]:
+        print(f"# {line}")
+    return 0
 
 
 def _dry(spec: Spec, as_json: bool) -> int:

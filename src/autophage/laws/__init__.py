@@ -11,7 +11,8 @@ from autophage.laws.broken import Broken, holds
 from autophage.laws.curations import curation
 from autophage.laws.learners import learner
 from autophage.laws.metrics import metric
+from autophage.laws.processes import process
 from autophage.laws.sources import source
 from autophage.laws.workflows import workflow
 
-__all__ = ["Broken", "curation", "holds", "learner", "metric", "source", "workflow"]
+__all__ = ["Broken", "curation", "holds", "learner", "metric", "process", "source", "workflow"]

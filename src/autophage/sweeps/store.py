@@ -147,7 +147,7 @@ class Store:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """One process writes here at a time."""
-        from autophage.runs.run import locked
+        from autophage.runs.writing import locked
 
         with locked(self.folder):
             self.folder.sweep()
