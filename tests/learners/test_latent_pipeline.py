@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,12 @@ def test_training_goes_on_and_leaves_its_predecessor(model: LatentPipelineModel,
     assert (drawn(later).x != before).any() and later.optimiser
     twin = learner.fit(data(COLOUR), start=model, key=Key(2))
     np.testing.assert_array_equal(drawn(twin).x, drawn(later).x)
+    weight = np.where(data(COLOUR).caption == NAMES[0], 1.0, 0.0)
+    weighted = Samples.of(data(COLOUR).x, caption=data(COLOUR).caption, weight=weight)
+    one = learner.fit(weighted, start=model, key=Key(2))
+    assert set(drawn(one, 12).caption) == {NAMES[0]} and (drawn(one).x != drawn(later).x).any()
+    net = latent_diffusion.opened(model.tuning)
+    assert pickle.loads(pickle.dumps(net)) is net  # other processes open the checkpoint themselves
     with pytest.raises(FitFailed, match="the same checkpoint and the same weights"):
         painter(place, lora={"rank": 2}).fit(data(COLOUR), start=model, key=Key(2))
     with pytest.raises(SpecError, match="learner.resolution is 15; it must be a multiple of the 2 pixels"):

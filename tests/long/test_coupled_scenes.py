@@ -26,32 +26,32 @@ BUDGETS = (4, 2, 1)
 
 def spec(budget: int) -> dict[str, Any]:
     """The coupled loop with captions of that many attributes."""
-    workflow = {"kind": "replace", "sample_size": 2000}
+    workflow = {"kind": "replace", "sample_size": 1000}
     return {
         "name": f"scenes, {budget} of 4 attributes",
         "seed": 0,
-        "generations": 4,
-        "evaluation_size": 1000,
+        "generations": 3,
+        "evaluation_size": 500,
         "data": {"kind": "scenes", "size": 8000, "budget": budget, "edges": "plain"},
         "agents": {
             "painter": {
                 "learner": {
                     "kind": "text_to_image",
                     "start": "previous",
-                    "first_records": 120_000,
-                    "records": 24_000,
+                    "first_records": 80_000,
+                    "records": 16_000,
                     "warmup": 2_000,
                     "device": "cpu",
                 },
-                "sampling": {"steps": 12},
+                "sampling": {"steps": 10},
                 "workflow": workflow,
             },
             "captioner": {
                 "learner": {
                     "kind": "captioner",
                     "start": "previous",
-                    "first_records": 60_000,
-                    "records": 12_000,
+                    "first_records": 50_000,
+                    "records": 10_000,
                     "device": "cpu",
                 },
                 "given": "painter",
@@ -60,7 +60,7 @@ def spec(budget: int) -> dict[str, Any]:
             },
         },
         "metrics": [
-            {"kind": "frechet", "features": "pca64"},
+            {"kind": "frechet", "features": "pca", "components": 64},
             {"kind": "judge_alignment", "judge": "exact"},
             "attribute_entropy",
             "caption_accuracy",

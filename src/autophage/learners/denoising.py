@@ -1,4 +1,4 @@
-"""What diffusion and flow matching share: a network that turns noise into records, with classes where there are some.
+"""What diffusion and flow matching share: a network that turns noise into records, told classes or captions where there are some.
 
 Noise and labels are drawn for 64 records together, each group from a stream of its own. So a record depends neither on how
 many are drawn after it nor, but for rounding, on how many pass through the network at once; and a drawing that was
@@ -27,8 +27,11 @@ from autophage.errors import DataError, FitFailed, RunError, SpecError
 from autophage.keys import Key
 from autophage.learners.bottleneck import codes
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
-from autophage.learners.record_spaces import RecordSpace, Table, on_device, restored
+from autophage.learners.record_spaces import RecordSpace, restored
+from autophage.learners.records_to_learn import RecordsToLearn
+from autophage.learners.told import CaptionsTold
 from autophage.networks.kinds import network_from
+from autophage.networks.words import Words
 from autophage.parts import Model, Sampling
 from autophage.samples import Samples
 from autophage.training import shelf
@@ -45,7 +48,7 @@ class DenoisingModel(NetworkModel):
     """A network that makes records from noise, step by step.
 
     `network` is the spec that builds it, `shares` say how many training records each class had (None without classes),
-    `facts` what it has learned, as plain data.
+    `facts` what it has learned, as plain data, `captions` which captions its records were told by (None without).
     """
 
     levels: tuple[float, float] = (0.0, math.inf)
@@ -68,7 +71,9 @@ class DenoisingModel(NetworkModel):
         sampling: Sampling | None = None,
         last: Mapping[str, Tensor] | None = None,
         optimiser: Mapping[str, Tensor] | None = None,
+        captions: CaptionsTold | None = None,
     ) -> None:
+        self.captions = captions
         self.network, self.space, self.facts, self.device = network, space, dict(facts), device
         self.net = net.eval().requires_grad_(False)
         self.shares = None if shares is None else tuple(float(s) for s in shares)
@@ -78,6 +83,16 @@ class DenoisingModel(NetworkModel):
     @property
     def classes(self) -> int | None:
         return None if self.shares is None else len(self.shares)
+
+    @property
+    def told(self) -> int | Words | None:
+        """What the network is told of a record: one of so many classes, a caption, or nothing."""
+        return self.classes if self.captions is None else self.captions.words
+
+    @property
+    def null(self) -> int | None:
+        """The class that means none, or the number that a caption is full of where there is none."""
+        return self.told.null if isinstance(self.told, Words) else self.told
 
     def tuned(self, sampling: Sampling) -> Any:
         tuned = copy.copy(self)
@@ -102,7 +117,7 @@ class DenoisingModel(NetworkModel):
             ("networks", self.network.body(), auxiliary.network.body()),
             ("parameterisations or schedules", self.facts, auxiliary.facts),
             ("record spaces", self.space.stored(), auxiliary.space.stored()),
-            ("numbers of classes", self.classes, auxiliary.classes),
+            ("classes or words", self.told, auxiliary.told),
         ):
             if ours != theirs:
                 raise SpecError(
@@ -152,10 +167,16 @@ class DenoisingModel(NetworkModel):
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
         """n records; with classes, `label` says of which: those of `given`, or the training set's shares to the nearest whole
-        numbers, in an order of their own."""
-        label = self._labels(n, key, given)
-        made = world().call(_drawn, self, n, label, key)
-        return Samples.of(made["x"], label=label, wander=made.get("wander"))
+        numbers, in an order of their own. With captions, `caption` says what they were painted by: those of `given`, or drawn as
+        often as they stood in the training set."""
+        if self.captions is None:
+            asked = self._labels(n, key, given)
+            told: dict[str, Any] = {"label": asked}
+        else:
+            caption = self.captions.law.asked(n, key, given)
+            asked, told = self.captions.told(caption), {"caption": caption}
+        made = world().call(_drawn, self, n, asked, key)
+        return Samples.of(made["x"], **told, wander=made.get("wander"))
 
     def drawn(self, rows: range, label: np.ndarray | None, key: Key) -> dict[str, np.ndarray]:
         """Records `x` (n, d) number rows.start to rows.stop of a sample, the first being the first of a group; and `wander` (n,) of
@@ -247,7 +268,8 @@ class DenoisingModel(NetworkModel):
         load it. Raises `RunError` where the folder is taken or cannot be written."""
         from autophage.networks.checkpoints import publish
 
-        said = publish(folder, self.net, self.published())
+        captions = None if self.captions is None else self.captions.body()
+        said = publish(folder, self.net, self.published(), captions)
         if self.away is None:
             return said
         publish(Path(folder) / "auxiliary", self.away.net, self.published())
@@ -270,6 +292,7 @@ class DenoisingModel(NetworkModel):
             "out_channels": self.net.out_channels,
             "facts": dict(self.facts),
             **({} if self.away is None else {"extrapolation": self.away.weight}),
+            **({} if self.captions is None else {"captions": self.captions.body()}),
         }
 
 
@@ -383,7 +406,8 @@ class DenoisingLearner(NeuralLearner):
             raise FitFailed(f"a {self.model.__name__} cannot continue from a {type(start).__name__}")
         space = self.space_of(data, start)
         course = self.course(start is None)
-        records = self._records(data, space, start, course.device.name)
+        captions = self.captions_of(data, start)
+        records = self._records(data, space, start, captions, course.device.name)
         if start is None:
             channels = space.shape[0] * self.out_channels
             network = network_from(_body(self.network or ("mlp" if len(space.shape) == 1 else "small_unet")))
@@ -403,13 +427,24 @@ class DenoisingLearner(NeuralLearner):
             last=start.last if carried and start is not None else None,
             optimiser=start.optimiser if carried and start is not None else None,
         )
-        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
+        kept: dict[str, Any] = {} if captions is None else {"captions": captions}
+        if self.optimiser == "carried":
+            kept |= {"last": done.last, "optimiser": done.optimiser}
         return self.made(
             network, net, space, records.shares, facts, device=course.device, report=done.report, **kept
         )
 
+    def captions_of(self, data: Samples, start: DenoisingModel | None) -> CaptionsTold | None:
+        """The captions that the network is told these records by; None where it is told none."""
+        return None
+
     def _records(
-        self, data: Samples, space: RecordSpace, start: DenoisingModel | None, device: str
+        self,
+        data: Samples,
+        space: RecordSpace,
+        start: DenoisingModel | None,
+        captions: CaptionsTold | None,
+        device: str,
     ) -> RecordsToLearn:
         classes = start.classes if start is not None else None
         if start is None and self.labels == "use":
@@ -419,11 +454,12 @@ class DenoisingLearner(NeuralLearner):
         label = data.label if classes is not None else None
         if classes is not None and label is None:
             raise FitFailed("a conditional model needs labelled training records, and these carry none")
+        told = captions.told(np.asarray(data.caption)) if captions is not None else label
         return RecordsToLearn(
             data.fields["x"],
             space,
-            None if label is None else np.asarray(label, dtype=np.int64),
-            classes,
+            None if told is None else np.asarray(told, dtype=np.int64),
+            classes if captions is None else captions.words,
             self.weights_of(data),
             self.dropout_from_scratch if start is None else self.condition_dropout,
             self.augment == "flip" and len(space.shape) == 3,
@@ -436,7 +472,7 @@ class DenoisingLearner(NeuralLearner):
         if set(values) != {"checkpoint"}:
             raise SpecError(f"initial_model of a network takes checkpoint; got {sorted(values)}")
         place = values["checkpoint"]
-        model = self.checkpoint(place)
+        model = self.from_checkpoint(place)
         if int(np.prod(model.space.shape)) != dim:
             raise SpecError(
                 f"initial_model.checkpoint {place} makes records of {' x '.join(map(str, model.space.shape))} numbers, "
@@ -444,7 +480,7 @@ class DenoisingLearner(NeuralLearner):
             )
         return model
 
-    def checkpoint(self, where: str | Path) -> DenoisingModel:
+    def from_checkpoint(self, where: str | Path) -> DenoisingModel:
         """The model of a generation's folder of an earlier run, of its model file, or of what `adopted` reads."""
         place = Path(where)
         found = place / "model.safetensors" if place.is_dir() else place
@@ -473,6 +509,8 @@ class DenoisingLearner(NeuralLearner):
         if space is None:
             raise SpecError("initial_model.checkpoint needs data of pictures")
         found = adopt(place, shape=space.shape, classes=classes if self.labels == "use" else None)
+        if isinstance(found.classes, Words):
+            raise SpecError(f"the checkpoint {place} is told captions; take learner text_to_image")
         if (found.classes is None) != (self.labels == "ignore"):
             kind, wanted = ("no", "ignore") if found.classes is None else (found.classes, "use")
             raise SpecError(f"the checkpoint {place} knows {kind} classes; set learner.labels to {wanted}")
@@ -490,8 +528,10 @@ class DenoisingLearner(NeuralLearner):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> DenoisingModel:
         header, groups = opened(arrays)
         network, space = network_from(header["network"]), restored(header["space"])
+        captions = CaptionsTold.restored(header["captions"]) if "captions" in header else None
         classes = None if header["shares"] is None else len(header["shares"])
-        net = network.build(space.shape, header["out_channels"], classes, Key(0))
+        told = classes if captions is None else captions.words
+        net = network.build(space.shape, header["out_channels"], told, Key(0))
         net.load_state_dict(groups["net"] or {})
         model = self.made(
             network,
@@ -503,9 +543,10 @@ class DenoisingLearner(NeuralLearner):
             report=header["report"],
             last=groups["last"],
             optimiser=groups["optimiser"],
+            captions=captions,
         )
         if "extrapolation" in header:
-            other = network.build(space.shape, header["out_channels"], classes, Key(0))
+            other = network.build(space.shape, header["out_channels"], told, Key(0))
             other.load_state_dict(groups["auxiliary"] or {})
             model.away = Away(other.eval().requires_grad_(False), header["extrapolation"])
         return model
@@ -513,50 +554,3 @@ class DenoisingLearner(NeuralLearner):
 
 def _body(network: str | Mapping[str, Any]) -> Mapping[str, Any]:
     return {"kind": network} if isinstance(network, str) else network
-
-
-class RecordsToLearn:
-    """Training records as an objective asks for them: by row, mirrored and with hidden classes as the learner says."""
-
-    def __init__(
-        self,
-        x: Any,
-        space: RecordSpace,
-        label: np.ndarray | None,
-        classes: int | None,
-        weight: np.ndarray | None,
-        condition_dropout: float,
-        flip: bool,
-        device: str,
-    ) -> None:
-        self._made_of = (x, space, label, classes, weight, condition_dropout, flip, device)
-        device = world().here(device)
-        self.table, self.space, self.classes = Table(x, device), space, classes
-        self.label, self.weight = (
-            None if values is None else torch.from_numpy(np.array(values)).to(device)
-            for values in (label, weight)
-        )
-        self.condition_dropout, self.flip = condition_dropout, flip
-        self.shares = None if label is None else np.bincount(label, minlength=classes or 0).astype(float)
-
-    def __reduce__(self) -> Any:
-        return RecordsToLearn, self._made_of  # in another process on that one's device
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def rows(
-        self, index: np.ndarray, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Network inputs, labels (the null class where hidden) and weights of these rows."""
-        x = self.space.enter(self.table.rows(index))
-        n, device = len(x), x.device
-        if self.flip:
-            mirrored = torch.rand(n, generator=generator, device=device) < 0.5
-            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-        at = on_device(index, device)
-        label = None
-        if self.label is not None:
-            hidden = torch.rand(n, generator=generator, device=device) < self.condition_dropout
-            label = self.label[at].masked_fill(hidden, self.classes)  # type: ignore[arg-type]
-        return x, label, None if self.weight is None else self.weight[at]

@@ -24,7 +24,7 @@ from autophage.diffusion.denoiser import Denoiser
 from autophage.diffusion.guidance import Decaying, Guided
 from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, along, errors
 from autophage.diffusion.samplers import SAMPLERS, make_sampler
-from autophage.diffusion.samplers.sampler import State
+from autophage.diffusion.samplers.sampler import Sampler, State
 from autophage.errors import SpecError
 from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
 from autophage.learners.record_spaces import Pictures, RecordSpace
@@ -88,7 +88,7 @@ class DiffusionModel(DenoisingModel):
         return Guided(
             plain,
             self.guidance,
-            null=self.classes or 0,
+            null=self.null or 0,
             above=above,
             up_to=None if up_to == math.inf else up_to,
             schedule=Decaying(rate, self.ladder().tolist()) if rate else None,
@@ -104,13 +104,8 @@ class DiffusionModel(DenoisingModel):
         """The levels (steps + 1,) that the sampler walks down."""
         return ladder_of(self.process.noise, self.sampler, self.sampling.steps, self.facts["spacing"])
 
-    def decode(
-        self,
-        z: Tensor,
-        label: Tensor | None,
-        draw: Callable[[int], Tensor],
-        see: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
+    def way(self) -> tuple[Sampler, Tensor, float]:
+        """The sampler, the levels (steps + 1,) that it walks down, and the standard deviation of what it begins with."""
         chain = isinstance(self.process.noise, noise.Discrete)
         asked, name = self.sampling, self.sampler
         settings: dict[str, Any] = {k: v for k in ("eta", "churn") if (v := getattr(asked, k)) is not None}
@@ -121,6 +116,16 @@ class DiffusionModel(DenoisingModel):
         sampler = make_sampler(name, **settings)
         law, ladder = self.process.noise, self.ladder()
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
+        return sampler, ladder, scale
+
+    def decode(
+        self,
+        z: Tensor,
+        label: Tensor | None,
+        draw: Callable[[int], Tensor],
+        see: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        sampler, ladder, scale = self.way()
         start = state = State(z * scale)
         denoise = self._watched(self.denoiser(), self.process.denoiser)
         for state in sampler.states(denoise, start, ladder, draw, label):

@@ -62,12 +62,12 @@ class FlowMatchingModel(DenoisingModel):
         plain = self._of(self._velocity_of)
         if not self.guidance:
             return plain
-        assert self.classes is not None  # a run refuses guidance without them
+        assert self.null is not None  # a run refuses guidance where nothing is told
         # Guidance is the same line through two estimates, whether these are of a record or of a velocity.
         asked = self.sampling
         changes = asked.guidance_decay is not None or asked.guidance_interval is not None
         schedule = self._schedule if changes else None
-        return Guided(plain, self.guidance, null=self.classes, schedule=schedule)
+        return Guided(plain, self.guidance, null=self.null, schedule=schedule)
 
     def _schedule(self, t: Tensor) -> Tensor:
         """What the weight of guidance is multiplied by at time t: u = t, and the noise level is (1 - t) / t."""
@@ -158,11 +158,12 @@ class _Objective:
         return x, n, t, label, given if equal is None else equal
 
     def _groups(self, rows: np.ndarray) -> np.ndarray | None:
-        """The true classes of these rows, also where the network is not told them."""
+        """The true classes (or captions, numbered) of these rows, also where the network is not told them."""
         label = self.records.label
         if self.coupling == "independent" or label is None:
             return None
-        return label[torch.from_numpy(rows).to(label.device)].cpu().numpy()
+        told = label[torch.from_numpy(rows).to(label.device)].cpu().numpy()
+        return told if told.ndim == 1 else np.unique(told, axis=0, return_inverse=True)[1].reshape(-1)
 
     def loss(self, net: nn.Module, *batch: Tensor | None) -> Tensor:
         x, n, t, label, weight = batch

@@ -6,7 +6,8 @@
     unet                    DIR/unet/        a UNet2DModel of diffusers; after a chain with model_index.json and scheduler/, so
                                              that DDIMPipeline.from_pretrained(DIR) samples from it
     dit                     DIR/transformer/ a DiTTransformer2DModel of diffusers; after a chain with scheduler/
-    the others              DIR/network.safetensors, which only autophage reads
+    the others              DIR/network.safetensors, which only autophage reads; one that is told captions has its words, and how
+                            often each caption stood in its training set, in DIR/captions.json
 
 What is written are safetensors. What is read may also be a pipeline, or a single model, of somebody else (`foreign.py`).
 """
@@ -17,7 +18,7 @@ import copy
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ from autophage.networks.network import Net, Network, Shape, parameters
 from autophage.networks.of_diffusers import diffusers_for
 from autophage.networks.processes import chain, to_scheduler
 from autophage.networks.unet import UNetOfDiffusers
+from autophage.networks.words import Words
 
 RECORD = "autophage.json"
+CAPTIONS = "captions.json"
 WEIGHTS = "network.safetensors"
 ROOMS = {"unet": "unet", "dit": "transformer"}
 """Kinds that diffusers loads, and the folder it looks for them in."""
@@ -47,13 +50,14 @@ class Adopted:
     """A network from a checkpoint.
 
     `net` is in evaluation mode on the CPU; `network.build(shape, net.out_channels, classes, key)` makes another of its kind.
-    `process` are the facts of `processes.py`, empty where the folder states none.
+    `process` are the facts of `processes.py`, empty where the folder states none; `captions` is what `publish` was told of them.
     """
 
     net: Net
     process: dict[str, Any]
     shape: Shape
-    classes: int | None
+    classes: int | Words | None
+    captions: dict[str, Any] | None = None
 
     @property
     def network(self) -> Network:
@@ -69,8 +73,14 @@ class Adopted:
         return self.shape[1:]
 
 
-def publish(folder: str | Path, net: nn.Module, process: Mapping[str, Any]) -> str:
-    """Writes a trained network and the facts of its process to a new folder, and says in a sentence who can load it.
+def publish(
+    folder: str | Path,
+    net: nn.Module,
+    process: Mapping[str, Any],
+    captions: Mapping[str, Any] | None = None,
+) -> str:
+    """Writes a trained network and the facts of its process to a new folder, and says in a sentence who can load it; `captions`
+    is plain data about those that it is told.
 
     The folder appears when it is complete. Only `unet` and `dit` load in diffusers, and only a `unet` that has learned a
     chain makes a pipeline there (DDIMPipeline, with a learned variance DDPMPipeline).
@@ -97,6 +107,8 @@ def publish(folder: str | Path, net: nn.Module, process: Mapping[str, Any]) -> s
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         said = _written(partial, net, facts).format(place.name)
+        if captions is not None:
+            (partial / CAPTIONS).write_text(json.dumps(captions) + "\n", encoding="utf-8")
         if place.exists():
             place.rmdir()
         partial.replace(place)
@@ -144,7 +156,7 @@ def _written(folder: Path, net: Net, facts: Mapping[str, Any]) -> str:
         "network": net.network.body(),
         "shape": net.shape,
         "out_channels": net.out_channels,
-        "classes": net.classes,
+        "classes": asdict(net.classes) if isinstance(net.classes, Words) else net.classes,
         "process": facts,
     }
     if isinstance(net, UNetOfDiffusers | DiTOfDiffusers):
@@ -210,16 +222,19 @@ def _own(place: Path) -> Adopted:
     try:
         body = json.loads((place / RECORD).read_text(encoding="utf-8"))
         network, shape = network_from(body["network"]), tuple(body["shape"])
-        net = network.build(shape, body["out_channels"], body["classes"], Key(0))
+        classes = Words(**body["classes"]) if isinstance(body["classes"], dict) else body["classes"]
+        net = network.build(shape, body["out_channels"], classes, Key(0))
         room = ROOMS.get(network.kind)
         weights = load_file(place / WEIGHTS if room is None else place / room / OF_DIFFUSERS)
         (net if room is None else net.model).load_state_dict(weights)  # type: ignore[operator, union-attr]
         process = dict(body["process"])
+        said = place / CAPTIONS
+        captions = json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, SpecError):
             raise
         raise SpecError(f"the checkpoint {place} is damaged: {error}") from error
-    return Adopted(net.eval(), process, shape, body["classes"])
+    return Adopted(net.eval(), process, shape, classes, captions)
 
 
 def _by(shape: Shape) -> str:

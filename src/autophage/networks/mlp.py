@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from autophage.data.arguments import whole_number
 from autophage.networks.conditioning import Conditioning
 from autophage.networks.network import Net, Network, Shape, share, zeroed
+from autophage.networks.words import Words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class MLP(Network):
 
     kind: ClassVar[str] = "mlp"
     vectors: ClassVar[bool] = True
+    reads: ClassVar[bool] = True
 
     width: int = 128
     """Units of a layer."""
@@ -43,7 +45,7 @@ class MLP(Network):
         whole_number(self.blocks, "network.blocks", least=1)
         share(self.dropout, "network.dropout")
 
-    def _built(self, shape: Shape, out_channels: int, classes: int | None) -> Net:
+    def _built(self, shape: Shape, out_channels: int, classes: int | Words | None) -> Net:
         return _Perceptron(self, shape, out_channels, classes)
 
 
@@ -63,7 +65,7 @@ class _Block(nn.Module):
 
 
 class _Perceptron(Net):
-    def __init__(self, network: MLP, shape: Shape, out_channels: int, classes: int | None) -> None:
+    def __init__(self, network: MLP, shape: Shape, out_channels: int, classes: int | Words | None) -> None:
         super().__init__(network, shape, out_channels, classes)
         self.conditioning = Conditioning(network.width, classes)
         self.into = nn.Linear(shape[0], network.width)

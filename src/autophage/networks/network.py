@@ -4,7 +4,8 @@
 
 `noise` (n,) tells how noisy a record is: the timestep of a chain, 0 .. T - 1, or a number of that size that the learner
 made of a continuous level. `label` (n,) holds 0 .. classes - 1, and `classes` for "not told", the null class of
-classifier-free guidance (Ho and Salimans 2022); None tells nobody's label.
+classifier-free guidance (Ho and Salimans 2022); None tells nobody's label. A network that reads captions is built with `Words`
+for `classes`, and `label` (n, length) then holds their words.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from autophage.data.arguments import whole_number
 from autophage.errors import SpecError
 from autophage.keys import Key
+from autophage.networks.words import Words
 
 Shape = tuple[int, ...]
 """(c, h, w) of an image, (d,) of a vector."""
@@ -36,8 +38,10 @@ class Network(ABC):
     kind: ClassVar[str]
     vectors: ClassVar[bool] = False
     """For records (d,); else for images (c, h, w)."""
+    reads: ClassVar[bool] = False
+    """Can be built with `Words`, to be told captions."""
 
-    def build(self, shape: Shape, out_channels: int, classes: int | None, key: Key) -> Net:
+    def build(self, shape: Shape, out_channels: int, classes: int | Words | None, key: Key) -> Net:
         """The network before its training, for records of this shape; its weights come from `key`.
 
         Raises `SpecError` where shape, channels or classes cannot be, or do not fit the network.
@@ -49,13 +53,21 @@ class Network(ABC):
         for axis, size in zip(axes, shape, strict=True):
             whole_number(size, f"network {self.kind}: {axis} of the records' shape", least=1)
         whole_number(out_channels, f"network {self.kind}: out_channels", least=1)
-        if classes is not None:
+        if isinstance(classes, Words):
+            self.check_reads_captions()
+        elif classes is not None:
             whole_number(classes, f"network {self.kind}: classes", least=1)
         with key.globally():
             return self._built(tuple(int(s) for s in shape), int(out_channels), classes)
 
+    @classmethod
+    def check_reads_captions(cls) -> None:
+        """Raises `SpecError` where a network of this kind cannot be told captions."""
+        if not cls.reads:
+            raise SpecError(f"network {cls.kind} can be told classes but no captions; take small_unet or mlp")
+
     @abstractmethod
-    def _built(self, shape: Shape, out_channels: int, classes: int | None) -> Net:
+    def _built(self, shape: Shape, out_channels: int, classes: Any) -> Net:
         """The network, its weights drawn from torch's global generator."""
 
     def body(self) -> dict[str, Any]:
@@ -70,7 +82,9 @@ class Net(nn.Module):
     `net.network.build(net.shape, net.out_channels, net.classes, key)`.
     """
 
-    def __init__(self, network: Network, shape: Shape, out_channels: int, classes: int | None) -> None:
+    def __init__(
+        self, network: Network, shape: Shape, out_channels: int, classes: int | Words | None
+    ) -> None:
         super().__init__()
         self.network, self.shape, self.out_channels, self.classes = network, shape, out_channels, classes
 
@@ -85,17 +99,19 @@ class Net(nn.Module):
         )
 
     def told(self, label: Tensor | None, x: Tensor) -> Tensor | None:
-        """The labels (n,) of the records x (n, ...): the null class for everybody where none are given, and None where the
-        network knows no classes, which then must not be given any."""
+        """The labels (n,) of the records x (n, ...), or their captions: the null one for everybody where none are given, and None
+        where the network knows no classes, which then must not be given any."""
         if self.classes is None:
             if label is not None:
                 raise SpecError(
                     "the network knows no classes, but labels were given; build it with `classes`"
                 )
             return None
-        if label is None:
-            return torch.full((len(x),), self.classes, dtype=torch.long, device=x.device)
-        return label
+        if label is not None:
+            return label
+        if isinstance(self.classes, Words):
+            return self.classes.nobody(len(x), x.device)
+        return torch.full((len(x),), self.classes, dtype=torch.long, device=x.device)
 
 
 class Margin:

@@ -21,6 +21,7 @@ from autophage.data.arguments import whole_number
 from autophage.errors import SpecError
 from autophage.networks.conditioning import Conditioning
 from autophage.networks.network import Margin, Net, Network, Shape, share, sizes, zeroed
+from autophage.networks.words import Words
 
 TOLD = 128
 """Numbers in e."""
@@ -42,6 +43,7 @@ class SmallUNet(Network):
     """
 
     kind: ClassVar[str] = "small_unet"
+    reads: ClassVar[bool] = True
 
     width: int | None = None
     """Channels of the finest level; unset: 16 without patches, 32 with."""
@@ -83,7 +85,7 @@ class SmallUNet(Network):
             usual, multipliers = 16, (1, 4) if max(shape[1:]) <= 8 else (1, 3)
         return tuple((self.width or usual) * m for m in self.multipliers or multipliers)
 
-    def _built(self, shape: Shape, out_channels: int, classes: int | None) -> Net:
+    def _built(self, shape: Shape, out_channels: int, classes: int | Words | None) -> Net:
         return _UNet(self, shape, out_channels, classes)
 
 
@@ -153,7 +155,9 @@ class _Double(nn.Module):
 
 
 class _UNet(Net):
-    def __init__(self, network: SmallUNet, shape: Shape, out_channels: int, classes: int | None) -> None:
+    def __init__(
+        self, network: SmallUNet, shape: Shape, out_channels: int, classes: int | Words | None
+    ) -> None:
         super().__init__(network, shape, out_channels, classes)
         patch, widths = network.patches(shape), network.widths(shape)
         self.patch = patch

@@ -22,6 +22,7 @@ from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.networks.network import Margin, Net, Network, Shape, share, sizes
 from autophage.networks.of_diffusers import further, made
+from autophage.networks.words import Words
 
 Preset = Literal["ddpm_cifar10", "edm_cifar10"]
 
@@ -113,9 +114,9 @@ class UNet(Network):
             if self.settings or any(value is not None for value in others):
                 raise SpecError("network.from_pretrained brings its own sizes; leave the other keys out")
 
-    def build(self, shape: Shape, out_channels: int, classes: int | None, key: Key) -> Net:
+    def build(self, shape: Shape, out_channels: int, classes: int | Words | None, key: Key) -> Net:
         """As every network; with `from_pretrained` the checkpoint's own, whose `network` is free of that folder."""
-        if self.from_pretrained is None:
+        if self.from_pretrained is None or isinstance(classes, Words):
             return super().build(shape, out_channels, classes, key)
         from autophage.networks.checkpoints import adopt
 

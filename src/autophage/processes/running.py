@@ -28,7 +28,7 @@ from autophage.parts import Measurement
 from autophage.processes.process import Broken, Finding, Shown, Stepped
 from autophage.processes.spec import ProcessSpec
 from autophage.registry import nearest
-from autophage.runs.blocks import OUT_OF_MEMORY, _measurement, _read_json, _reason, _remeasured
+from autophage.runs.blocks import OUT_OF_MEMORY, as_data, from_data, read_json, reason_of
 from autophage.runs.folder import Folder, npz, unnpz, write
 from autophage.runs.table import Rows
 from autophage.runs.writing import Observer, manifest_of, parquet, work, writing
@@ -212,9 +212,9 @@ def run_replicate(
             raise
         except Exception as error:
             if type(error).__name__ in OUT_OF_MEMORY:
-                raise RunError(f"generation {g} does not fit into memory ({_reason(error)})") from error
+                raise RunError(f"generation {g} does not fit into memory ({reason_of(error)})") from error
             # A result, whoever raised it: this replicate ends here, the rest goes on.
-            course.failure = {"generation": g, "reason": _reason(error)}
+            course.failure = {"generation": g, "reason": reason_of(error)}
             course.last = error.last if isinstance(error, Broken) else {}
             break
         if g == 0:
@@ -278,7 +278,7 @@ class _Store:
         marker = {
             "generation": g,
             "agents": {
-                agent: [_measurement(m) for m in found] for agent, found in stepped.measurements.items()
+                agent: [as_data(m) for m in found] for agent, found in stepped.measurements.items()
             },
             "notes": list(stepped.notes),
         }
@@ -315,15 +315,15 @@ class _Store:
         """What the finished generations left behind."""
         course = Course(self.replicate)
         while (place := self._place(course.generations) / "done.json").is_file():
-            marker = _read_json(place)
+            marker = read_json(place)
             measured: dict[str, list[Measurement]] = {
-                agent: [_remeasured(m) for m in rows] for agent, rows in marker["agents"].items()
+                agent: [from_data(m) for m in rows] for agent, rows in marker["agents"].items()
             }
             course.add(measured, self._shown(place.with_name("gallery.npz")), marker["notes"])
         course.judge(self.spec)
         failed = self.own / "failed.json"
         if failed.is_file():
-            course.failure = _read_json(failed)
+            course.failure = read_json(failed)
             if failed.with_name("last_valid.npz").is_file():
                 course.last = unnpz(failed.with_name("last_valid.npz"))
         return course
@@ -381,7 +381,7 @@ def _teller(observe: Observer | None, replicate: int, generation: int) -> Any:
 
 def _told(replicate: int, generation: int, stepped: Stepped) -> dict[str, Any]:
     first = next(iter(stepped.measurements.values()), ())
-    means = {m.metric: float(_remeasured(_measurement(m)).value.mean()) for m in first}
+    means = {m.metric: float(from_data(as_data(m)).value.mean()) for m in first}
     return {"event": "generation_done", "block": replicate, "generation": generation, "metrics": means}
 
 

@@ -113,10 +113,10 @@ def run_block(
         except Exception as error:
             if type(error).__name__ in OUT_OF_MEMORY:
                 raise RunError(
-                    f"generation {generation} does not fit into memory ({_reason(error)})"
+                    f"generation {generation} does not fit into memory ({reason_of(error)})"
                 ) from error
             # A result, whoever raised it: this part of the run ends here, the rest goes on.
-            course.failure = {"generation": generation, "reason": _reason(error)}
+            course.failure = {"generation": generation, "reason": reason_of(error)}
             break
         if generation == 0:
             _verdict_measured(loop, records)
@@ -171,7 +171,7 @@ def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
             raise SpecError(f"{key} is '{asked}', which no metric measures{nearest(asked, names)}")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why a fit ended: the learner's own words, or what a stranger's code raised and where."""
     words = " ".join(str(error).split())
     if isinstance(error, FitFailed):
@@ -284,7 +284,7 @@ class _Deep:
                     "training_size": r.training_size,
                     "real_share": r.real_share.tolist(),
                     "report": getattr(r.model, "report", None),
-                    "measurements": [_measurement(m) for m in r.measurements],
+                    "measurements": [as_data(m) for m in r.measurements],
                     **({"flow": r.flow} if r.flow else {}),
                 }
                 for r in records
@@ -320,9 +320,9 @@ class _Deep:
         course = Course(self.block)
         done = 0
         while (place := self.folder.generation(self.replicate, done) / "done.json").is_file():
-            marker = _read_json(place)
+            marker = read_json(place)
             for agent, body in marker["agents"].items():
-                course.rows.add(self.block, done, agent, [_remeasured(m) for m in body["measurements"]])
+                course.rows.add(self.block, done, agent, [from_data(m) for m in body["measurements"]])
                 shown = self._place(done, agent) / "gallery.npz"
                 if shown.is_file():
                     arrays = unnpz(shown)
@@ -338,9 +338,9 @@ class _Deep:
         course.generations = done
         place = self.folder.path / f"replicate_{self.replicate:04d}"
         if (place / "failed.json").is_file():
-            course.failure = _read_json(place / "failed.json")
+            course.failure = read_json(place / "failed.json")
         if (place / "stopped.json").is_file():
-            course.stopped = _read_json(place / "stopped.json")
+            course.stopped = read_json(place / "stopped.json")
         return course
 
     def resume(self, loop: Loop) -> tuple[Course, State | None]:
@@ -473,7 +473,7 @@ def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def _read_json(place: Path) -> Any:
+def read_json(place: Path) -> Any:
     try:
         return json.loads(place.read_text())
     except (OSError, ValueError) as error:
@@ -495,7 +495,7 @@ def _ended(folder: Folder, course: Course, told: list[dict[str, Any]] | None = N
             folder.event("replicate_ended", replicate=replicate, status="completed")
 
 
-def _measurement(m: Measurement) -> dict[str, Any]:
+def as_data(m: Measurement) -> dict[str, Any]:
     body = {"metric": m.metric, "value": np.asarray(m.value).tolist(), "n": m.n}
     for side in ("low", "high"):
         array = getattr(m, side)
@@ -503,6 +503,6 @@ def _measurement(m: Measurement) -> dict[str, Any]:
     return body
 
 
-def _remeasured(body: dict[str, Any]) -> Measurement:
+def from_data(body: dict[str, Any]) -> Measurement:
     low, high = (None if body[s] is None else np.array(body[s]) for s in ("low", "high"))
     return Measurement(body["metric"], np.array(body["value"]), low, high, body["n"])
