@@ -38,12 +38,17 @@ def spec(budget: int) -> dict[str, Any]:
                 "learner": {
                     "kind": "text_to_image",
                     "start": "previous",
+                    "network": {"kind": "small_unet", "width": 48, "patch_size": 4, "multipliers": [1, 2]},
+                    "encoder": "bag",
+                    "batch_size": 32,
+                    "learning_rate": 0.003,
+                    "schedule": "cosine",
                     "first_records": 80_000,
                     "records": 16_000,
                     "warmup": 2_000,
                     "device": "cpu",
                 },
-                "sampling": {"steps": 10},
+                "sampling": {"steps": 12, "guidance": 1.0},
                 "workflow": workflow,
             },
             "captioner": {
