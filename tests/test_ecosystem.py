@@ -276,3 +276,32 @@ def test_stop_rules_that_cannot_be_are_refused(rule, said):
     with pytest.raises(SpecError) as refused:
         autophage.run(**STOPPED, stop=[rule])
     assert said in str(refused.value)
+
+
+def test_labels_that_the_data_do_not_have_end_the_generation():
+    class Beyond(strangers.Labeller):
+        def fit(self, data, *, start=None, key):
+            means = super().fit(data, key=key).means
+            return strangers.NearestMean(np.vstack([means + 1e6, means, means]))  # labels 4 to 11
+
+    agents = {**PAIR, "labeller": {**PAIR["labeller"], "learner": Beyond()}}
+    done = run(**COMMON, agents=agents)
+    assert done.status == "failed"
+    assert "labeller gave labels from 4 to" in done.failures[0]["reason"]
+    assert "the data have the classes 0 to 3" in done.failures[0]["reason"]
+
+
+def test_a_class_of_fewer_than_three_records_keeps_its_gaussian():
+    from autophage.learners.class_gaussian import ClassGaussian
+
+    x = np.random.default_rng(0).normal(size=(80, 2)) + np.repeat([[0, 0], [9, 0], [0, 9], [9, 9]], 20, axis=0)
+    label = np.repeat(np.arange(4), 20)
+    first = ClassGaussian(start="previous").fit(Samples.of(x, label=label), key=None)
+    rows = np.r_[0:10, 20:22, 40:43]  # ten, two, three and no records
+    second = ClassGaussian(start="previous").fit(Samples.of(x[rows], label=label[rows]), start=first, key=None)
+    assert second.report == {"kept_classes": [1, 3]} and first.report is None
+    for c in (1, 3):
+        np.testing.assert_array_equal(second.means[c], first.means[c])
+        np.testing.assert_array_equal(second.covariances[c], first.covariances[c])
+    assert (second.means[2] != first.means[2]).all()
+    assert second.shares.tolist() == [10, 2, 3, 0]  # who is asked for stays counted

@@ -22,6 +22,8 @@ _LAZY = {
     "Sweep": "autophage.sweeps.sweep:Sweep",
     "plan": "autophage.planner:plan",
     "compare": "autophage.comparisons.comparison:compare",
+    "watch": "autophage.watching.watched:watch",
+    "Watched": "autophage.watching.watched:Watched",
     "Spec": "autophage.spec:Spec",
     "Loop": "autophage.loop:Loop",
     "Samples": "autophage.samples:Samples",

@@ -6,6 +6,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from autophage import registry
 from autophage.ecosystem import chains, real_used, root
 from autophage.errors import SpecError, UserError
@@ -91,6 +93,13 @@ def _learner(spec: Spec, agent: Any, where: str) -> None:
             f"{where}learner {kind} needs captions and data {registry.kind_of('data', spec.data)} has none; take data that have, "
             "such as scenes or captioned_images, or set data.captions: classes"
         )
+    if getattr(learner, "needs_captions", False):
+        captions = spec.data.reference().fields["caption"]
+        if len(np.unique(np.asarray(captions))) < 2:
+            raise SpecError(
+                f"{where}learner {kind} needs at least two different captions, and all held-out ones of data "
+                f"{registry.kind_of('data', spec.data)} are '{np.asarray(captions)[0]}'"
+            )
     if agent.given is not None:
         _given(spec, agent, kind, where)
     if spec.initial_model is not None and not hasattr(learner, "initial"):

@@ -253,6 +253,63 @@ def plan(
 
 
 @app.command()
+def watch(
+    log: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOG",
+            help="A log, a folder of logs, or an autophage run; several are runs of the same training.",
+        ),
+    ],
+    step: Annotated[str | None, typer.Option(help="The column that counts steps.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="The use: what the model is for. Default: a held-out loss, else a held-out metric."
+        ),
+    ] = None,
+    better: Annotated[
+        str | None, typer.Option(help="lower or higher, where the name of the use does not say it.")
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="What training improves; =-NAME where higher is better. Default: a training loss."),
+    ] = None,
+    diversity: Annotated[
+        list[str] | None, typer.Option(help="A metric for the verdict on variance. Repeatable.")
+    ] = None,
+    ahead: Annotated[
+        float | None, typer.Option(help="Steps the forecast reaches. Default: as long as the last regime.")
+    ] = None,
+    fail_below: Annotated[
+        float | None, typer.Option(help="Exit with 1 where the last value of the use is below.")
+    ] = None,
+    fail_above: Annotated[
+        float | None, typer.Option(help="Exit with 1 where the last value of the use is above.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Read the log again whenever it changes, until interrupted.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 5.0,
+    out: Annotated[Path | None, typer.Option(help="Write a page: a file .html, or a folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A training log of any tool as a course with verdict, change points and forecast. Exit code 1 when a guard is
+    missed: the last value beyond --fail-below or --fail-above, or without them a use that has decayed."""
+    from autophage.commands import watching
+
+    options = {
+        "step": step,
+        "metric": metric,
+        "better": better,
+        "objective": objective,
+        "diversity": diversity or [],
+        "ahead": ahead,
+    }
+    raise typer.Exit(watching.watch(log, options, (fail_below, fail_above), follow, every, out, as_json))
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a sweep.")],
     out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html.")] = None,
@@ -287,7 +344,7 @@ def list_parts(
     slot: Annotated[
         str | None,
         typer.Argument(
-            help="data, learner, workflow, curation, treatment, metric, process, inpainter, recipes, safeguards."
+            help="data, learner, workflow, curation, treatment, metric, process, inpainter, multiview, views, recipes, safeguards."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -21,7 +21,7 @@ import numpy as np
 import pydantic
 
 from autophage import registry
-from autophage.errors import SpecError
+from autophage.errors import FitFailed, SpecError
 from autophage.intake import refuse_unknown, sentence
 from autophage.parts import Sampling
 from autophage.samples import REAL, Samples
@@ -236,6 +236,20 @@ def origins(given: Samples) -> np.ndarray:
     for who, when in {*zip(agent.tolist(), generation.tolist(), strict=True)}:
         found[(agent == who) & (generation == when)] = REAL_RECORDS if when == REAL else f"{who}/{when}"
     return found.astype(np.str_)
+
+
+def check_descriptions(name: str, samples: Samples, classes: Sequence[str] | None) -> None:
+    """Raises `FitFailed` for labels that the data do not have, and for captions without a word."""
+    label, caption = samples.label, samples.caption
+    if label is not None and classes and len(label) and not 0 <= label.min() <= label.max() < len(classes):
+        raise FitFailed(
+            f"{name} gave labels from {label.min()} to {label.max()}, but the data have the classes 0 to {len(classes) - 1}"
+        )
+    if caption is not None and (empty := int((np.char.str_len(np.char.strip(caption)) == 0).sum())):
+        raise FitFailed(
+            f"{name} gave {empty} of {len(caption)} records a caption without a word; train it longer, or set a larger "
+            "sampling.budget"
+        )
 
 
 def flows(data: Any) -> tuple[Flow, ...]:

@@ -490,6 +490,7 @@ class Loop:
             return Batch.of(samples.x, generation=t, agent=name)
         samples = legal(self.source, samples)
         if given is not None:
+            ecosystem.check_descriptions(name, samples, getattr(self.source, "classes", None))
             samples = Samples({**samples.fields, "source": ecosystem.origins(given)}, *samples.columns)
         return samples.stamped(generation=t, agent=name)
 

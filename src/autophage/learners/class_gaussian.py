@@ -23,6 +23,8 @@ from autophage.keys import Key
 from autophage.parts import Learner, Model, Source, require_finite
 from autophage.samples import Samples
 
+FEWEST = 3
+"""Records below which a class keeps its predecessor's Gaussian, where there is one."""
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -33,6 +35,9 @@ class ClassGaussianModel(Model):
     A class without records keeps its place with a share of zero and is not sampled again; records that are asked of it come from
     the others.
     """
+
+    report: dict[str, Any] | None = None
+    """`kept_classes`, where the fit left some as its predecessor had them."""
 
     def __init__(
         self,
@@ -138,6 +143,9 @@ def _root(S: np.ndarray) -> np.ndarray:
 class ClassGaussian(Learner):
     """A Gaussian with full covariance for each class, by maximum likelihood; its samples carry the class that was asked for.
 
+    A fit that goes on from a predecessor (`start: previous` or `base`) takes over its Gaussian for every class of fewer than three
+    records, and its model's report says which (`kept_classes`).
+
     Raises `FitFailed` when records carry no labels or are not finite.
 
     >>> x = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0, 0], [5, 5]], 100, axis=0)
@@ -151,6 +159,7 @@ class ClassGaussian(Learner):
     conditional: ClassVar[bool] = True
     has_latents: ClassVar[bool] = True
     weighted: ClassVar[bool] = True
+    warm_starts: ClassVar[bool] = True
 
     ridge: float = 0.0
     """Added to every variance, in the records' units squared."""
@@ -194,7 +203,14 @@ class ClassGaussian(Learner):
         classes, d = max(known, int(label.max()) + 1), x.shape[1]
         shares = np.bincount(label, weight, minlength=classes)
         means, covariances = np.zeros((classes, d)), np.zeros((classes, d, d))
-        for c in np.flatnonzero(shares):
+        counts = np.bincount(label[weight > 0], minlength=classes)
+        before = start if isinstance(start, ClassGaussianModel) else None
+        known_before = [] if before is None else np.flatnonzero(before.shares[:classes])
+        taken = [c for c in known_before if counts[c] < FEWEST]
+        for c in taken:
+            assert before is not None
+            means[c], covariances[c] = before.means[c], before.covariances[c]
+        for c in np.setdiff1d(np.flatnonzero(shares), taken):
             rows = label == c
             share = weight[rows] / shares[c]
             means[c] = share @ x[rows]
@@ -202,7 +218,7 @@ class ClassGaussian(Learner):
             covariances[c] = (centred * share[:, None]).T @ centred + self.ridge * np.eye(d)
         unit = _scale(x) if scale is None else scale
         kind = data.fields["x"].dtype
-        return ClassGaussianModel(
+        model = ClassGaussianModel(
             shares,
             means,
             covariances,
@@ -210,6 +226,9 @@ class ClassGaussian(Learner):
             self.leak,
             "float32" if kind == np.float32 else "float64",
         )
+        if taken:
+            model.report = {"kept_classes": [int(c) for c in taken]}
+        return model
 
     def restore(self, arrays: Mapping[str, Any]) -> ClassGaussianModel:
         shares, means, covariances = (np.asarray(arrays[k]) for k in ("shares", "means", "covariances"))
