@@ -200,13 +200,13 @@ class ClassGaussian(Learner):
         if label.min() < 0:
             raise FitFailed("the classes of the training set must be 0, 1, 2, ...")
         known, scale = getattr(self, "_known", (0, None))
-        classes, d = max(known, int(label.max()) + 1), x.shape[1]
+        before = start if isinstance(start, ClassGaussianModel) else None
+        classes = max(known, int(label.max()) + 1, 0 if before is None else before.classes)
+        d = x.shape[1]
         shares = np.bincount(label, weight, minlength=classes)
         means, covariances = np.zeros((classes, d)), np.zeros((classes, d, d))
         counts = np.bincount(label[weight > 0], minlength=classes)
-        before = start if isinstance(start, ClassGaussianModel) else None
-        known_before = [] if before is None else np.flatnonzero(before.shares[:classes])
-        taken = [c for c in known_before if counts[c] < FEWEST]
+        taken = [] if before is None else [c for c in np.flatnonzero(before.shares) if counts[c] < FEWEST]
         for c in taken:
             assert before is not None
             means[c], covariances[c] = before.means[c], before.covariances[c]
