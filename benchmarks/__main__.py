@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from benchmarks import contaminated, image_metrics, loops, overhead, phase, regression, training
+from benchmarks import (
+    alignment,
+    contaminated,
+    image_metrics,
+    loops,
+    multiview,
+    overhead,
+    phase,
+    regression,
+    training,
+)
 from benchmarks.timing import machine
 
 
@@ -59,12 +69,23 @@ def main() -> None:
     for rate in training.rates():
         lines.append(rate.line())
         print(lines[-1], flush=True)
+    lines += [
+        "",
+        "| correlation analysis of two views | reference CPU time | ours | ratio | target | note |",
+        "|---|---|---|---|---|---|",
+    ]
+    for view in multiview.figures():
+        lines.append(view.line())
+        print(lines[-1], flush=True)
     lines += ["", "| around the loop | measured | target |", "|---|---|---|"]
     for workflow in ("replace", "accumulate"):
         share = overhead.overhead(workflow)
         lines.append(
             f"| overhead around a learner of 100 ms, {workflow}, samples on disk | {100 * share:.1f} % | < 3 % |"
         )
+        print(lines[-1], flush=True)
+    for update in alignment.overheads():
+        lines.append(update.line())
         print(lines[-1], flush=True)
     for start in overhead.startups():
         lines.append(f"| {start.name} | {start.seconds:.2f} s | {start.target} |")

@@ -26,6 +26,8 @@ METHODS = {
     "data": "reference",
     "process": "step",
     "inpainter": "prepared",
+    "multiview": "encode",
+    "views": "drawn",
 }
 """What an object must be able to do to stand in a slot; `apply` in the others."""
 

@@ -405,6 +405,14 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.inpainting.process:Inpainting",
             "one square of a picture after the other is blanked and filled in",
         ),
+        "alignment": (
+            "autophage.alignment.process:Alignment",
+            "a generator learns by policy gradient from its own rewarded samples",
+        ),
+        "multiview": (
+            "autophage.multiview.process:Multiview",
+            "encoders of several views are trained to agree, and judged on a schedule",
+        ),
     },
     "inpainter": {
         "gaussian_field": (
@@ -423,6 +431,32 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
             "autophage.inpainting.pipeline:Pipeline",
             "an inpainting pipeline of diffusers, from a folder or the hub",
         ),
+    },
+    "multiview": {
+        "concatenation": ("autophage.multiview.linear:Concatenation", "the views as they are: a floor"),
+        "cca": ("autophage.multiview.linear:CCA", "canonical correlation analysis of two views"),
+        "gcca": ("autophage.multiview.linear:GCCA", "the same of two or more (MAXVAR)"),
+        "dcca": ("autophage.multiview.deep:DCCA", "deep canonical correlation analysis of two views"),
+        "dgcca": ("autophage.multiview.deep:DGCCA", "the same of two or more"),
+        "dccae": ("autophage.multiview.dccae:DCCAE", "deep correlation analysis that also rebuilds its views"),
+        "dcca_private": (
+            "autophage.multiview.dccae:DCCAPrivate",
+            "the same, with a private code for what other views lack",
+        ),
+        "nr_dcca": (
+            "autophage.multiview.nr_dcca:NRDCCA",
+            "noise-regularised deep correlation analysis of two views",
+        ),
+        "nr_dgcca": ("autophage.multiview.nr_dcca:NRDGCCA", "the same of two or more"),
+    },
+    "views": {
+        "common_rate": (
+            "autophage.multiview.views:CommonRate",
+            "synthetic nonlinear views with a given share of columns in common",
+        ),
+        "halves": ("autophage.multiview.views:Halves", "the left and the right half of labelled pictures"),
+        "rotated": ("autophage.multiview.views:Rotated", "labelled pictures turned, and with noise"),
+        "file": ("autophage.multiview.views:ViewFile", "your own arrays, from an npz file"),
     },
     "predictor": {},
 }

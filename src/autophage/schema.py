@@ -73,7 +73,8 @@ def json_schema() -> dict[str, Any]:
     }
     properties |= agent
     properties["process"] = slot("process")
-    slot("inpainter")
+    for inner in ("inpainter", "multiview", "views"):
+        slot(inner)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "autophage spec",
