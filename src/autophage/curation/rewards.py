@@ -7,6 +7,7 @@ given as a function of records (m, ...) that returns (m,) numbers. Only differen
 from __future__ import annotations
 
 import dataclasses
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 
 from autophage import registry
 from autophage.curation.own_judge import numbers_of
-from autophage.data.arguments import array, frozen, not_negative, positive
+from autophage.data.arguments import array, frozen, not_negative, positive, whole_number
 from autophage.errors import SpecError
 from autophage.parts import Source
 from autophage.samples import reckonable
@@ -179,11 +180,75 @@ def _posterior(source: Any) -> Score:
     return ModeMap.of_labels(real.flat(), real.label).posterior
 
 
+@dataclass(frozen=True, kw_only=True)
+class PictureReward(Reward):
+    """A reward of pictures, whose black and white are those of the data's range of values."""
+
+    scale: float = 1.0
+    """What the number is multiplied by; below zero it is a punishment."""
+
+    def __post_init__(self) -> None:
+        array(self.scale, "reward.scale")
+
+    def check(self, source: Source, key: str) -> None:
+        from autophage.metrics.spaces.pictures import require_pictures
+
+        require_pictures(source, key)
+        if getattr(source, "value_range", None) is None:
+            raise SpecError(f"{key} rewards pictures, and these data do not say what black and white are")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness(PictureReward):
+    """scale times the mean of a picture's values, 0 black and 1 white."""
+
+    def score(self, source: Source, memo: dict[Any, Any]) -> Score:
+        low, high = source.value_range  # type: ignore[attr-defined]
+        return lambda x: self.scale * (reckonable(x.reshape(len(x), -1)).mean(axis=1) - low) / (high - low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegSize(PictureReward):
+    """scale times the kilobytes of a picture as a JPEG: detail is liked, or with a scale below zero plainness (Black et al. 2024,
+    incompressibility and compressibility)."""
+
+    quality: int = 95
+    """Of the JPEG, 1 to 95."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(self.quality, "reward.quality", least=1)
+        if self.quality > 95:
+            raise SpecError(f"reward.quality is {self.quality}; JPEGs are made with 1 to 95")
+
+    def score(self, source: Source, memo: dict[Any, Any]) -> Score:
+        low, high = source.value_range  # type: ignore[attr-defined]
+        height, width, *channels = source.shape  # type: ignore[attr-defined]
+
+        def scored(x: np.ndarray) -> np.ndarray:
+            pixels = (reckonable(x.reshape(len(x), -1)) - low) * (255 / (high - low))
+            shape = (len(x), height, width) if channels in ([], [1]) else (len(x), height, width, *channels)
+            pictures = np.clip(np.rint(pixels), 0, 255).astype(np.uint8).reshape(shape)
+            return self.scale * np.array([_kilobytes(one, self.quality) for one in pictures])
+
+        return scored
+
+
+def _kilobytes(pixels: np.ndarray, quality: int) -> float:
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, format="JPEG", quality=quality)
+    return len(held.getvalue()) / 1000
+
+
 KINDS: dict[str, type[Reward]] = {
     "table": Table,
     "linear": Linear,
     "distance": Distance,
     "class_probability": ClassProbability,
+    "brightness": Brightness,
+    "jpeg_size": JpegSize,
 }
 
 
