@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -27,36 +28,50 @@ def leave_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def main(arguments: list[str]) -> int:
+def one_thread() -> None:
+    """Torch computes on one thread from now on, where it has been imported."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def worked(task: Callable[[list[str]], None]) -> int:
+    """What a worker process does: its task, told what stands on the command line, and it ends with its parent. The exit code: 0, or
+    2 after a user's mistake, which is the last that it says."""
+    if not sys.stdin.isatty():
+        leave_with_parent()
     for name in THREADS:
         os.environ.setdefault(name, "1")
     from autophage.errors import UserError
-    from autophage.loop import Loop
-    from autophage.runs.blocks import run_block
-    from autophage.runs.folder import Folder
-    from autophage.spec import Spec, read
 
-    folder = Folder(arguments[0])
     try:
-        if "process" in read(folder.spec):
-            from autophage.processes.running import run_replicate
-            from autophage.processes.spec import ProcessSpec
-
-            run_replicate(ProcessSpec.of(folder.spec), int(arguments[1]), folder)
-            return 0
-        loop = Loop(Spec.of(folder.spec))
-        if not loop.batched and "torch" in sys.modules:
-            import torch
-
-            torch.set_num_threads(1)
-        run_block(loop, loop.blocks()[int(arguments[1])], folder)
+        task(sys.argv[1:])
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
+def block(arguments: list[str]) -> None:
+    """One block of the run in a folder."""
+    from autophage.loop import Loop
+    from autophage.runs.blocks import run_block
+    from autophage.runs.folder import Folder
+    from autophage.spec import Spec, read
+
+    folder, number = Folder(arguments[0]), int(arguments[1])
+    if "process" in read(folder.spec):
+        from autophage.processes.running import run_replicate
+        from autophage.processes.spec import ProcessSpec
+
+        run_replicate(ProcessSpec.of(folder.spec), number, folder)
+        return
+    loop = Loop(Spec.of(folder.spec))
+    if not loop.batched:
+        one_thread()
+    run_block(loop, loop.blocks()[number], folder)
+
+
 if __name__ == "__main__":
-    if not sys.stdin.isatty():
-        leave_with_parent()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(worked(block))

@@ -117,7 +117,7 @@ def test_a_temperature_needs_drawn_captions(tmp_path):
 
 def test_records_that_are_no_pictures_or_have_no_captions_are_refused(tmp_path):
     learner = PretrainedCaptioner(checkpoint=folder_of(tmp_path / "blip", "blip"))
-    with pytest.raises(FitFailed, match="have none"):
+    with pytest.raises(FitFailed, match="carry none"):
         learner.fit(Samples.of(records().x), key=Key(0))
     with pytest.raises(FitFailed, match="needs pictures"):
         learner.space_of(Samples.of(np.zeros((20, 7)), caption=np.array(["a"] * 20)), None)

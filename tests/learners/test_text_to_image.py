@@ -232,7 +232,7 @@ def test_records_without_words_are_refused(data: Samples, wrong: str) -> None:
         ({"checkpoint": "a/b", "encoder": "bag"}, "learner.encoder is for networks of ours"),
         ({"checkpoint": "/dev/null"}, "neither a folder nor a hub id"),
         ({"checkpoint": "a/b", "tune": "full", "lora": {"rank": 4}}, "leave one out"),
-        ({"checkpoint": "a/b", "lora": {"rang": 4}}, "rank and alpha"),
+        ({"checkpoint": "a/b", "lora": {"rang": 4}}, "some of: rank, alpha"),
         ({"checkpoint": "a/b", "lora": {"rank": 0}}, "learner.lora.rank is 0"),
         ({"checkpoint": "a/b", "resolution": 4}, "learner.resolution is 4"),
     ],

@@ -11,12 +11,11 @@ In a folder it can be stopped and repeated: arms that have ended are not run aga
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,8 @@ from autophage.loop import Loop
 from autophage.registry import nearest
 from autophage.runs.folder import as_name, write
 from autophage.runs.run import Run, load, run
+from autophage.runs.workers import side_by_side
 from autophage.spec import Spec
-from autophage.worker import environment
 
 Told = Callable[[dict[str, Any]], None]
 MEASURED = ("noted", "training")
@@ -354,58 +353,25 @@ def _runs(work: _Work) -> dict[str, Run]:
             place = work.folder / as_name(name, "arm")
             run(spec, place, resume=True, observe=work.observe, first_models=work.models(spec))
     else:
-        _side_by_side(work, list(specs))
+        _in_processes(work, list(specs))
     return {name: load(work.folder / as_name(name, "arm")) for name in specs}
 
 
-def _side_by_side(work: _Work, names: list[str]) -> None:
+def _in_processes(work: _Work, names: list[str]) -> None:
     """Each arm in a process of its own, as many at a time as there are workers."""
-    assert work.folder is not None
-    waiting, busy = list(names), {}  # type: ignore[var-annotated]
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < work.workers:
-                name = waiting.pop(0)
-                work.tell("arm", arm=name)
-                heard = tempfile.TemporaryFile()  # noqa: SIM115
-                command = [
-                    sys.executable,
-                    "-m",
-                    "autophage.comparisons.worker",
-                    str(work.folder),
-                    as_name(name, "arm"),
-                ]
-                process = subprocess.Popen(
-                    command,
-                    env=environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=heard,
-                    stderr=heard,
-                    start_new_session=True,
+
+    def arms() -> Iterator[tuple[str, list[str]]]:
+        for name in names:
+            work.tell("arm", arm=name)
+            yield name, ["autophage.comparisons.worker", str(work.folder), as_name(name, "arm")]
+
+    with closing(side_by_side(arms(), work.workers)) as rounds:
+        for name, code, last in chain.from_iterable(rounds):
+            if code:
+                raise RunError(
+                    f"the arm {name} ended early ({last}); the same command goes on with the comparison"
                 )
-                busy[name] = (process, heard)
-            time.sleep(0.1)
-            for name, (process, heard) in list(busy.items()):
-                if process.poll() is None:
-                    continue
-                del busy[name]
-                if process.stdin is not None:
-                    process.stdin.close()
-                with heard as file:
-                    file.seek(0)
-                    lines = file.read().decode(errors="replace").strip().splitlines()
-                if process.returncode:
-                    last = lines[-1] if lines else f"exit code {process.returncode}"
-                    raise RunError(
-                        f"the arm {name} ended early ({last}); the same command goes on with the comparison"
-                    )
-                work.tell("arm done", arm=name)
-    finally:
-        for process, _ in busy.values():
-            process.kill()  # every file is whole at any moment
-        for process, heard in busy.values():
-            process.communicate()
-            heard.close()
+            work.tell("arm done", arm=name)
 
 
 def _risk(plain: Run) -> str:

@@ -25,6 +25,7 @@ from torch import Tensor
 from autophage.data.arguments import not_negative, whole_number
 from autophage.diffusion.denoiser import Denoiser
 from autophage.errors import SpecError
+from autophage.parts import Sampling
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,24 @@ class Decaying:
             )
         come = np.interp(at, levels, np.linspace(1, 0, len(levels)))
         return torch.as_tensor(np.exp(-self.rate * come)).to(sigma)
+
+
+def is_guided(sampling: Sampling) -> bool:
+    """Whether guidance is asked for, as such or as a bias."""
+    return bool(sampling.guidance) or sampling.bias not in (None, 1)
+
+
+def weight_of(sampling: Sampling) -> float:
+    """The weight of guidance that is asked for, as such or as a bias; 0 is none."""
+    return (sampling.guidance or 0.0) if sampling.bias is None else weight_of_bias(sampling.bias)
+
+
+def refuse_without_bound(sampling: Sampling) -> None:
+    """Raises `SpecError` for a bias of 0."""
+    if sampling.bias == 0:
+        raise SpecError(
+            "sampling.bias is 0, which would be guidance without bound; it must be above zero here"
+        )
 
 
 def weight_of_bias(bias: float) -> float:

@@ -114,35 +114,29 @@ class MaskedFiller(DrawnFiller):
         import torch
 
         from autophage.diffusion.samplers.sampler import State
-        from autophage.training.devices import world
 
         model = self.model
-        device = world().here(model.device.name)
         space = model.space
-        known = space.enter(torch.from_numpy(x.reshape(len(x), -1))).to(device)
-        blank = torch.from_numpy(mask[:, None]).to(device)
         sampler, ladder, scale = model.way()
         levels = [float(level) for level in ladder]
 
         def noise(*name: str | int) -> torch.Tensor:
             return torch.randn(known.shape, generator=(key / name).torch()).to(device)
 
-        model.net.to(device)
-        try:
-            with torch.no_grad(), model.device.autocast():
-                denoise = model.denoiser()
-                state = State(noise("start") * scale)
-                for i, (t, s) in enumerate(pairwise(levels)):
-                    for j in range(self.repeats if s > 0 else 1):
-                        if j:
-                            lifted = state.y + math.sqrt(t * t - s * s) * noise("up", i, j)
-                            state = State(lifted, i, state.x0)
-                        y = torch.where(blank, state.y, known + t * noise("known", i, j))
-                        step = sampler.states(
-                            denoise, State(y, i, state.x0), ladder, lambda k, j=j: noise("step", k, j)
-                        )
-                        state = next(step)
-        finally:
-            model.net.to("cpu")
+        with model.at_work() as device, model.device.autocast():
+            known = space.enter(torch.from_numpy(x.reshape(len(x), -1))).to(device)
+            blank = torch.from_numpy(mask[:, None]).to(device)
+            denoise = model.denoiser()
+            state = State(noise("start") * scale)
+            for i, (t, s) in enumerate(pairwise(levels)):
+                for j in range(self.repeats if s > 0 else 1):
+                    if j:
+                        lifted = state.y + math.sqrt(t * t - s * s) * noise("up", i, j)
+                        state = State(lifted, i, state.x0)
+                    y = torch.where(blank, state.y, known + t * noise("known", i, j))
+                    step = sampler.states(
+                        denoise, State(y, i, state.x0), ladder, lambda k, j=j: noise("step", k, j)
+                    )
+                    state = next(step)
         filled = torch.where(blank, state.y, known)
         return np.asarray(space.leave(filled), dtype=np.float64).reshape(x.shape)

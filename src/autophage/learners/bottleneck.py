@@ -8,6 +8,7 @@ not depend on the records that are encoded beside it; records pass through the n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from typing import Any
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from autophage.errors import DataError
 from autophage.keys import Key
-from autophage.training.devices import world
 
 AT_ONCE = 256
 """Records that pass through the network together."""
@@ -37,24 +37,18 @@ def codes(model: Any, x: np.ndarray, noise: float, key: Key) -> np.ndarray:
         )
     least, most = model.levels
     sigma = min(max(math.sqrt(noise / (1 - noise)), least), most)
-    name = world().here(model.device.name)
-    model.net.to(name)
     seen: list[Tensor] = []
 
     def keep(_: Any, __: Any, output: Tensor) -> None:
         seen.append(output.flatten(1).double().cpu())
 
     denoise = model.denoiser()
-    hook = model.net.bottleneck.register_forward_hook(keep)
-    try:
-        with torch.no_grad():
-            for low in range(0, len(flat), AT_ONCE):
-                z = model.space.enter(torch.from_numpy(np.ascontiguousarray(flat[low : low + AT_ONCE])))
-                y = z + sigma * _named_noise(z, key) if sigma else z
-                denoise(y.to(name), torch.tensor(sigma, dtype=torch.float64, device=name))
-    finally:
-        hook.remove()
-        model.net.to("cpu")
+    with model.at_work() as name, contextlib.ExitStack() as stack:
+        stack.callback(model.net.bottleneck.register_forward_hook(keep).remove)
+        for low in range(0, len(flat), AT_ONCE):
+            z = model.space.enter(torch.from_numpy(np.ascontiguousarray(flat[low : low + AT_ONCE])))
+            y = z + sigma * _named_noise(z, key) if sigma else z
+            denoise(y.to(name), torch.tensor(sigma, dtype=torch.float64, device=name))
     return torch.cat(seen).numpy() if seen else np.empty((0, 0))
 
 

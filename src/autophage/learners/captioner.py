@@ -11,7 +11,6 @@ how a loop of captions loses its vocabulary.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,23 +26,23 @@ from autophage.captions.vocabulary import Vocabulary, most_words
 from autophage.data.arguments import whole_number
 from autophage.errors import DataError, FitFailed, SpecError
 from autophage.keys import Key
+from autophage.learners.describing import BEAMS, Describing, to_describe
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
 from autophage.learners.record_spaces import RecordSpace, on_device, restored
 from autophage.learners.records_to_learn import RecordsToLearn
 from autophage.networks.captioner import CaptionerArchitecture, CaptionerNetwork
-from autophage.parts import Model, Sampling, Source
+from autophage.parts import Model, Source
 from autophage.samples import Samples
-from autophage.training.devices import Device, world
-from autophage.training.trainer import train
 
 AT_ONCE = 256
 """Records that are described together."""
-BEAMS = 4
-"""Beams unless told."""
 
 
 class CaptionerModel(NetworkModel):
-    """A fitted captioner; `vocabulary` has the words that it knows, `architecture` the longest caption."""
+    """A fitted captioner; `vocabulary` has the words that it knows, `architecture` the longest caption.
+
+    Captions are found by greedy search (unless told), by draws at a temperature, or by beams, within a budget of words.
+    """
 
     net: CaptionerNetwork
 
@@ -53,15 +52,11 @@ class CaptionerModel(NetworkModel):
         net: CaptionerNetwork,
         space: RecordSpace,
         vocabulary: Vocabulary,
-        device: Device,
-        report: Mapping[str, Any],
-        last: Mapping[str, Tensor] | None = None,
-        optimiser: Mapping[str, Tensor] | None = None,
+        *kept: Any,
+        **more: Any,
     ) -> None:
-        self.architecture, self.space, self.vocabulary = architecture, space, vocabulary
-        self.net = net.eval().requires_grad_(False)
-        self.device, self.report, self.last, self.optimiser = device, dict(report), last, optimiser
-        self.sampling = Sampling()
+        super().__init__(net, space, *kept, **more)
+        self.architecture, self.vocabulary = architecture, vocabulary
 
     @property
     def most(self) -> int:
@@ -69,28 +64,17 @@ class CaptionerModel(NetworkModel):
         most = self.architecture.length - 2
         return most if self.sampling.budget is None else min(most, self.sampling.budget)
 
-    def tuned(self, sampling: Sampling) -> CaptionerModel:
-        """Captions by greedy search (unless told), by draws at a temperature, or by beams, within a budget of words;
-        probabilities stay those of the fitted law."""
-        tuned = copy.copy(self)
-        tuned.sampling = sampling
-        return tuned
-
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
         """The first n records of `given` with captions of the model's own, and no other field; a caption does not depend on
         the records beside it. Raises `DataError` when fewer than n are given."""
-        if given is None or len(given) < n:
-            raise DataError(
-                f"a captioner describes records it is given; {n:,} are needed and {0 if given is None else len(given):,} are there"
-            )
+        given = to_describe(n, given)
         field = given.fields["x"]
         uniforms = (key / "words").generator().random((n, self.architecture.length))
         texts = [np.array([], np.str_)]
-        for low, memory in self._seen(field[:n]):
+        for low, memory in self._seen(field):
             ids = self._said(memory, uniforms[low : low + len(memory)])
             texts.append(self.vocabulary.decode(ids.cpu().numpy()))
-        columns = (column[:n] for column in given.columns)
-        return Samples({"x": field[:n], "caption": np.concatenate(texts)}, *columns)
+        return Samples({"x": field, "caption": np.concatenate(texts)}, *given.columns)
 
     def _said(self, memory: Tensor, uniforms: np.ndarray) -> Tensor:
         def following(ids: Tensor, rows: Tensor) -> Tensor:
@@ -138,7 +122,7 @@ class CaptionerModel(NetworkModel):
 
     def _seen(self, field: Any) -> Iterator[tuple[int, Tensor]]:
         """What the encoder makes of records (n, ...), part by part, each with the number of its first."""
-        with self._at_work() as device:
+        with self.at_work() as device:
             for low in range(0, len(field), AT_ONCE):
                 x = np.asarray(field[low : low + AT_ONCE])
                 flat = np.array(x.reshape(len(x), -1))
@@ -146,17 +130,6 @@ class CaptionerModel(NetworkModel):
                 with self.device.autocast():
                     memory = self.net.encode(entered)
                 yield low, memory
-
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[str]:
-        """The network on its device for a while, without gradients; the device's name."""
-        device = world().here(self.device.name)
-        self.net.to(device)
-        try:
-            with torch.no_grad():
-                yield device
-        finally:
-            self.net.to("cpu")
 
     def header(self) -> dict[str, Any]:
         return {
@@ -190,7 +163,7 @@ class _Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Captioner(NeuralLearner):
+class Captioner(Describing, NeuralLearner):
     """A network of convolutions and a transformer decoder that captions records: it is fitted to records with captions, and
     its models caption those they are given.
 
@@ -208,9 +181,7 @@ class Captioner(NeuralLearner):
         "Xu et al. (2015), Show, attend and tell, ICML, arXiv 1502.03044",
         "Vaswani et al. (2017), Attention is all you need, NeurIPS, arXiv 1706.03762",
     )
-    needs_captions: ClassVar[bool] = True
-    describes: ClassVar[bool] = True
-    sampling_keys: ClassVar[frozenset[str]] = frozenset({"decoding", "temperature", "beams", "budget"})
+    longest: ClassVar[str] = "words"
 
     batch_size: int = 64
     """Records in a step."""
@@ -258,18 +229,6 @@ class Captioner(NeuralLearner):
             )
         return bound
 
-    def check_sampling(self, sampling: Sampling) -> None:
-        if sampling.temperature is not None and sampling.decoding != "sample":
-            raise SpecError("sampling.temperature is for sampling.decoding: sample; set that as well")
-        if sampling.budget is not None and sampling.budget > self.words:
-            raise SpecError(
-                f"sampling.budget is {sampling.budget}, but learner.words lets captions have {self.words} words at most"
-            )
-
-    def evaluations(self, sampling: Sampling) -> float:
-        width = (sampling.beams or BEAMS) if sampling.decoding == "beam" else 1
-        return float(width * (sampling.budget or self.words))
-
     def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> CaptionerModel:
         if start is not None and not isinstance(start, CaptionerModel):
             raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
@@ -300,17 +259,8 @@ class Captioner(NeuralLearner):
             raise FitFailed(str(error)) from error
         records = RecordsToLearn(data.fields["x"], space, None, None, weight, 0.0, False, course.device.name)
         objective: Any = _Objective(records, ids, float((ids[:, 1:] > 0).sum(axis=1).mean()))
-        carried = start if self.optimiser == "carried" else None
-        done = train(
-            net,
-            objective,
-            course,
-            key / "train",
-            last=None if carried is None else carried.last,
-            optimiser=None if carried is None else carried.optimiser,
-        )
-        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
-        return CaptionerModel(architecture, net, space, vocabulary, course.device, done.report, **kept)
+        kept = self.trained(net, objective, course, start, key)
+        return CaptionerModel(architecture, net, space, vocabulary, **kept)
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> CaptionerModel:
         header, groups = opened(arrays)
@@ -322,8 +272,5 @@ class Captioner(NeuralLearner):
             net,
             restored(header["space"]),
             Vocabulary.restored(header["vocabulary"]),
-            self.course(True).device,
-            header["report"],
-            groups["last"],
-            groups["optimiser"],
+            **self.kept_of(header, groups),
         )

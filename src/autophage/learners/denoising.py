@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import weight_of_bias
+from autophage.diffusion.guidance import is_guided, refuse_without_bound, weight_of
 from autophage.diffusion.negative import Away, Extrapolated, Score, Watched, of_record
+from autophage.diffusion.samplers.sampler import Draw
 from autophage.diffusion.wander import Trace, Wander
 from autophage.errors import DataError, FitFailed, RunError, SpecError
 from autophage.keys import Key
@@ -35,13 +36,14 @@ from autophage.networks.words import Words
 from autophage.parts import Model, Sampling
 from autophage.samples import Samples
 from autophage.training import shelf
-from autophage.training.devices import OUT_OF_MEMORY, Device, world
-from autophage.training.trainer import train
+from autophage.training.devices import OUT_OF_MEMORY, world
 
 GROUP = 64
 """Records whose noise comes from one stream."""
 AT_ONCE = {"cpu": 256, "cuda": 2048}
 """Records that pass through the network together; multiples of `GROUP`, found by `benchmarks`."""
+See = Callable[[Tensor], None]
+"""Is shown every estimate of the records (n, ...) on the way to them."""
 
 
 class DenoisingModel(NetworkModel):
@@ -66,19 +68,13 @@ class DenoisingModel(NetworkModel):
         space: RecordSpace,
         shares: Sequence[float] | None,
         facts: Mapping[str, Any],
-        device: Device,
-        report: Mapping[str, Any],
-        sampling: Sampling | None = None,
-        last: Mapping[str, Tensor] | None = None,
-        optimiser: Mapping[str, Tensor] | None = None,
+        *kept: Any,
         captions: CaptionsTold | None = None,
+        **more: Any,
     ) -> None:
-        self.captions = captions
-        self.network, self.space, self.facts, self.device = network, space, dict(facts), device
-        self.net = net.eval().requires_grad_(False)
+        super().__init__(net, space, *kept, **more)
+        self.network, self.facts, self.captions = network, dict(facts), captions
         self.shares = None if shares is None else tuple(float(s) for s in shares)
-        self.report, self.last, self.optimiser = dict(report), last, optimiser
-        self.sampling = sampling or Sampling()
 
     @property
     def classes(self) -> int | None:
@@ -93,11 +89,6 @@ class DenoisingModel(NetworkModel):
     def null(self) -> int | None:
         """The class that means none, or the number that a caption is full of where there is none."""
         return self.told.null if isinstance(self.told, Words) else self.told
-
-    def tuned(self, sampling: Sampling) -> Any:
-        tuned = copy.copy(self)
-        tuned.sampling = sampling
-        return tuned
 
     def traced(self, window: int, skip: int = 0) -> Any:
         """The same model, whose samples carry a field `wander` (n,) beside the same records, bit for bit: the variance of the
@@ -151,17 +142,10 @@ class DenoisingModel(NetworkModel):
     @property
     def guidance(self) -> float:
         """The weight of classifier-free guidance that `sampling` asks for, as such or as a bias; 0 is none."""
-        bias = self.sampling.bias
-        return (self.sampling.guidance or 0.0) if bias is None else weight_of_bias(bias)
+        return weight_of(self.sampling)
 
     @abstractmethod
-    def decode(
-        self,
-        z: Tensor,
-        label: Tensor | None,
-        draw: Callable[[int], Tensor],
-        see: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
+    def decode(self, z: Tensor, label: Tensor | None, draw: Draw, see: See | None = None) -> Tensor:
         """Noise z (n, ...) as network inputs; `draw(i)` is new noise of z's shape for step i. `see` is shown every estimate of
         the records on the way."""
 
@@ -369,12 +353,8 @@ class DenoisingLearner(NeuralLearner):
                 "sampling.guidance and sampling.bias steer between a model with and one without classes; "
                 "they need learner.labels: use"
             )
-        if sampling.bias == 0:
-            raise SpecError(
-                "sampling.bias is 0, which would be guidance without bound; it must be above zero here"
-            )
-
-        if (sampling.guidance or sampling.bias not in (None, 1)) and not self.dropout_from_scratch:
+        refuse_without_bound(sampling)
+        if is_guided(sampling) and not self.dropout_from_scratch:
             raise SpecError(
                 "guidance needs a network that also knows the law without classes, and with learner.condition_dropout 0 it "
                 "never learns that; set it above zero, such as 0.1"
@@ -418,21 +398,8 @@ class DenoisingLearner(NeuralLearner):
             net = network.build(space.shape, start.net.out_channels, records.classes, key / "network")
             net.load_state_dict(start.net.state_dict())
         facts = self.facts(space) if start is None else start.facts
-        carried = start is not None and self.optimiser == "carried"
-        done = train(
-            net,
-            self.objective(records, facts),
-            course,
-            key / "train",
-            last=start.last if carried and start is not None else None,
-            optimiser=start.optimiser if carried and start is not None else None,
-        )
-        kept: dict[str, Any] = {} if captions is None else {"captions": captions}
-        if self.optimiser == "carried":
-            kept |= {"last": done.last, "optimiser": done.optimiser}
-        return self.made(
-            network, net, space, records.shares, facts, device=course.device, report=done.report, **kept
-        )
+        kept = self.trained(net, self.objective(records, facts), course, start, key)
+        return self.made(network, net, space, records.shares, facts, captions=captions, **kept)
 
     def captions_of(self, data: Samples, start: DenoisingModel | None) -> CaptionsTold | None:
         """The captions that the network is told these records by; None where it is told none."""
@@ -539,11 +506,8 @@ class DenoisingLearner(NeuralLearner):
             space,
             header["shares"],
             header["facts"],
-            device=self.course(True).device,
-            report=header["report"],
-            last=groups["last"],
-            optimiser=groups["optimiser"],
             captions=captions,
+            **self.kept_of(header, groups),
         )
         if "extrapolation" in header:
             other = network.build(space.shape, header["out_channels"], told, Key(0))

@@ -10,7 +10,7 @@ guidance.) Notation and tables: `autophage.diffusion`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from autophage.data.arguments import whole_number
 from autophage.diffusion import learned_variance, noise
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Decaying, Guided
+from autophage.diffusion.guidance import Decaying, Guided, is_guided
 from autophage.diffusion.preconditioning import NetworkDenoiser, Prediction, along, errors
 from autophage.diffusion.samplers import SAMPLERS, make_sampler
-from autophage.diffusion.samplers.sampler import Sampler, State
+from autophage.diffusion.samplers.sampler import Draw, Sampler, State
 from autophage.errors import SpecError
-from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
+from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn, See
 from autophage.learners.record_spaces import Pictures, RecordSpace
 from autophage.networks import processes
 from autophage.parts import Sampling
@@ -118,13 +118,7 @@ class DiffusionModel(DenoisingModel):
         scale = float((1 + ladder[0] ** 2).sqrt() if law.preserving else ladder[0])
         return sampler, ladder, scale
 
-    def decode(
-        self,
-        z: Tensor,
-        label: Tensor | None,
-        draw: Callable[[int], Tensor],
-        see: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
+    def decode(self, z: Tensor, label: Tensor | None, draw: Draw, see: See | None = None) -> Tensor:
         sampler, ladder, scale = self.way()
         start = state = State(z * scale)
         denoise = self._watched(self.denoiser(), self.process.denoiser)
@@ -291,8 +285,7 @@ class Diffusion(DenoisingLearner):
     def evaluations(self, sampling: Sampling) -> float:
         name = sampling.sampler or usual(self.noise in CHAINS, self.learned_variance)
         steps = sampling.steps or STEPS[name] or self.timesteps
-        guided = bool(sampling.guidance) or sampling.bias not in (None, 1)
-        return make_sampler(name).evaluations(steps) * (2 if guided else 1)
+        return make_sampler(name).evaluations(steps) * (2 if is_guided(sampling) else 1)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from autophage.diffusion.coupling import COUPLINGS, equalised
 from autophage.diffusion.denoiser import Denoiser
-from autophage.diffusion.guidance import Guided, within
+from autophage.diffusion.guidance import Guided, is_guided, within
 from autophage.diffusion.negative import of_velocity
 from autophage.diffusion.ode import METHODS, RULES, integrate
 from autophage.diffusion.preconditioning import along
+from autophage.diffusion.samplers.sampler import Draw
 from autophage.errors import SpecError
-from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn
+from autophage.learners.denoising import DenoisingLearner, DenoisingModel, RecordsToLearn, See
 from autophage.learners.record_spaces import RecordSpace
 from autophage.parts import Sampling
 from autophage.registry import nearest
@@ -101,13 +102,7 @@ class FlowMatchingModel(DenoisingModel):
 
         return denoise
 
-    def decode(
-        self,
-        z: Tensor,
-        label: Tensor | None,
-        draw: Callable[[int], Tensor],
-        see: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
+    def decode(self, z: Tensor, label: Tensor | None, draw: Draw, see: See | None = None) -> Tensor:
         """Records (n, ...) in network space, by the ODE from z. What is seen on the way is x + (1 - t) v(x, t) at the beginning of
         each step of a method of fixed steps: the model's E[x0 | x_t = x]."""
         method = self.sampling.sampler or METHOD
@@ -224,8 +219,7 @@ class FlowMatching(DenoisingLearner):
         stages, steps = (
             (len(RULES[method].nodes), sampling.steps or STEPS.get(method, 1)) if method in RULES else (6, 10)
         )
-        guided = bool(sampling.guidance) or sampling.bias not in (None, 1)
-        return stages * steps * (2 if guided else 1)
+        return stages * steps * (2 if is_guided(sampling) else 1)
 
     def check_sampling(self, sampling: Sampling) -> None:
         super().check_sampling(sampling)

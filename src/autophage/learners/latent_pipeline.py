@@ -1,49 +1,44 @@
 """A pretrained painter: a pipeline of diffusers (Stable Diffusion) whose U-Net is tuned on captioned pictures.
 
 The loss and the network: `autophage.networks.latent_diffusion`. Pictures are resized to what the pipeline was made for on the way
-in, and back on the way out. A model keeps the weights that were trained, and the name and the digest of the checkpoint that
-they belong to, not the checkpoint itself.
+in, and back on the way out.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autophage.data.arguments import one_of, whole_number
-from autophage.diffusion.guidance import weight_of_bias
+from autophage.data.arguments import whole_number
+from autophage.diffusion.guidance import is_guided, refuse_without_bound, weight_of
 from autophage.errors import FitFailed, RunError, SpecError
 from autophage.keys import Key
-from autophage.learners.neural import NeuralLearner, opened
-from autophage.learners.record_spaces import Pictures, Table, restored
+from autophage.learners.pretrained import RANK, PretrainedLearner, PretrainedModel
+from autophage.learners.record_spaces import Pictures, Table
 from autophage.learners.told import CaptionLaw
 from autophage.networks import latent_diffusion
 from autophage.networks.latent_diffusion import LatentNetwork, Painting, Tuning
-from autophage.parts import Model, Sampling
+from autophage.parts import Sampling
 from autophage.samples import Samples
 from autophage.training import shelf
-from autophage.training.devices import OUT_OF_MEMORY, Device, world
-from autophage.training.trainer import train
+from autophage.training.devices import OUT_OF_MEMORY, Device
 
 AT_ONCE = {"cpu": 8, "cuda": 32}
 """Pictures that are painted together."""
 STEPS = 50
 """Sampling steps where none are given."""
-RANK = 8
 
 
-class LatentPipelineModel(Model):
+class LatentPipelineModel(PretrainedModel):
     """A tuned pipeline: the trained weights of its U-Net, and the captions of its training set."""
+
+    calling: ClassVar[str] = "painter"
+    network: ClassVar[Any] = staticmethod(latent_diffusion.opened)
 
     def __init__(
         self,
@@ -53,28 +48,18 @@ class LatentPipelineModel(Model):
         space: Pictures,
         side: int,
         law: CaptionLaw,
-        device: Device,
-        report: Mapping[str, Any],
-        last: Mapping[str, Tensor] | None = None,
-        optimiser: Mapping[str, Tensor] | None = None,
-        sampling: Sampling | None = None,
+        *kept: Any,
+        **more: Any,
     ) -> None:
-        self.tuning, self.digest, self.weights = tuning, digest, dict(weights)
-        self.space, self.side, self.law, self.device = space, side, law, device
-        self.report, self.last, self.optimiser = dict(report), last, optimiser
-        self.sampling = sampling or Sampling()
-
-    def tuned(self, sampling: Sampling) -> LatentPipelineModel:
-        tuned = copy.copy(self)
-        tuned.sampling = sampling
-        return tuned
+        super().__init__(tuning, digest, weights, space, *kept, **more)
+        self.side, self.law = side, law
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
         """n pictures; `caption` says what they were painted by: those of `given`, or drawn as often as they stood in the training
         set. A picture depends, but for rounding, neither on how many are painted nor on how many at once."""
         captions, how = self.law.asked(n, key, given), self._painting()
         parts: list[np.ndarray] = []
-        with self._at_work() as (net, device):
+        with self.at_work() as (net, device):
             size, at = AT_ONCE.get(device.partition(":")[0], 1), 0
             while at < n:
                 rows = range(at, min(at + size, n))
@@ -100,65 +85,10 @@ class LatentPipelineModel(Model):
         return Samples.of(x, caption=captions)
 
     def _painting(self) -> Painting:
-        said = self.sampling
-        weight = (said.guidance or 0.0) if said.bias is None else weight_of_bias(said.bias)
-        return Painting(said.steps or STEPS, weight)
+        return Painting(self.sampling.steps or STEPS, weight_of(self.sampling))
 
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[tuple[LatentNetwork, str]]:
-        """The network with this model's weights, on its device for a while."""
-        net, device = latent_diffusion.opened(self.tuning), world().here(self.device.name)
-        if net.digest != self.digest:
-            raise RunError(
-                f"the checkpoint {self.tuning.checkpoint} is another one than the model was trained on; put that one back"
-            )
-        net.load(self.weights)
-        net.to(device)
-        try:
-            yield net, device
-        finally:
-            net.to("cpu")
-
-    def publish(self, folder: str | Path) -> str:
-        """Writes the trained weights to a new folder, and says in a sentence who can load it: LoRA weights that `load_lora_weights`
-        of diffusers reads, or the whole pipeline where all of its U-Net was trained. Raises `RunError` where the folder is taken
-        or cannot be written."""
-        place = Path(folder)
-        partial = place.with_name(place.name + ".partial")
-        try:
-            if place.exists() and (not place.is_dir() or any(place.iterdir())):
-                raise FileExistsError(0, "it exists already; name a new folder")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            with self._at_work() as (net, _):
-                pass  # it holds this model's weights now, on the CPU
-            said = net.publish(partial).format(place.name)
-            (partial / "README.md").write_text(f"# A painter of autophage\n\n{said}.\n", encoding="utf-8")
-            if place.exists():
-                place.rmdir()
-            partial.replace(place)
-        except RunError:
-            raise
-        except OSError as error:
-            raise RunError(f"{place} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return said
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        header = {
-            "tuning": self.tuning._asdict(),
-            "digest": self.digest,
-            "space": self.space.stored(),
-            "side": self.side,
-            "law": self.law.body(),
-            "report": self.report,
-        }
-        stored = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
-        groups = {"net": self.weights, "last": self.last or {}, "optimiser": self.optimiser or {}}
-        for group, tensors in groups.items():
-            stored |= {f"{group}.{name}": tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        return stored
+    def header(self) -> dict[str, Any]:
+        return {**super().header(), "side": self.side, "law": self.law.body()}
 
 
 def larger(z: Tensor, side: int) -> Tensor:
@@ -220,7 +150,7 @@ class _Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPipeline(NeuralLearner):
+class LatentPipeline(PretrainedLearner):
     """A text-to-image pipeline of diffusers, tuned on captioned pictures; what `text_to_image` with a checkpoint is.
 
     Raises `SpecError` where the checkpoint is missing or cannot be tuned, `MissingExtra` where diffusers, transformers or peft are
@@ -228,15 +158,9 @@ class LatentPipeline(NeuralLearner):
     """
 
     sampling_keys: ClassVar[frozenset[str]] = frozenset({"bias", "guidance", "steps"})
-    needs_captions: ClassVar[bool] = True
     model: ClassVar[type[LatentPipelineModel]] = LatentPipelineModel
+    begins: ClassVar[str] = "network"
 
-    checkpoint: str
-    """A folder that a pipeline's `save_pretrained` wrote; or a name on the hub."""
-    tune: Literal["lora", "full"] = "lora"
-    """What is trained: low-rank additions to the U-Net's attention, or all of the U-Net."""
-    lora: dict[str, Any] | None = None
-    """Their `rank` and `alpha`."""
     resolution: int | None = None
     """Side of the pictures that the pipeline sees; its own unless given."""
     condition_dropout: float = 0.1
@@ -248,22 +172,10 @@ class LatentPipeline(NeuralLearner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.checkpoint, str) or not self.checkpoint:
-            raise SpecError(
-                f"learner.checkpoint is {self.checkpoint!r}; it must be a folder or a hub id (owner/name)"
-            )
-        one_of(self.tune, "learner.tune", ("lora", "full"))
+        if self.lora is not None:
+            whole_number(self.lora.get("alpha", RANK), "learner.lora.alpha", least=1)
         if self.resolution is not None:
             whole_number(self.resolution, "learner.resolution", least=8)
-        if self.lora is not None:
-            if self.tune == "full":
-                raise SpecError(
-                    "learner.lora says what is added, and learner.tune full adds nothing; leave one out"
-                )
-            if not isinstance(self.lora, Mapping) or set(self.lora) - {"rank", "alpha"}:
-                raise SpecError(f"learner.lora is {self.lora!r}; it must be a mapping of rank and alpha")
-            whole_number(self.lora.get("rank", RANK), "learner.lora.rank", least=1)
-            whole_number(self.lora.get("alpha", RANK), "learner.lora.alpha", least=1)
         latent_diffusion.examined(self.checkpoint)
 
     @property
@@ -276,25 +188,17 @@ class LatentPipeline(NeuralLearner):
         return Tuning(self.checkpoint, True, rank, said.get("alpha", rank))
 
     def check_sampling(self, sampling: Sampling) -> None:
-        if sampling.bias == 0:
-            raise SpecError(
-                "sampling.bias is 0, which would be guidance without bound; it must be above zero here"
-            )
+        refuse_without_bound(sampling)
 
     def evaluations(self, sampling: Sampling) -> float:
-        guided = bool(sampling.guidance) or sampling.bias not in (None, 1)
-        return (sampling.steps or STEPS) * (2 if guided else 1)
+        return (sampling.steps or STEPS) * (2 if is_guided(sampling) else 1)
 
     def estimates(self, sampling: Sampling) -> int | None:
         """Pipelines show no estimates on the way."""
         return None
 
-    def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> LatentPipelineModel:
-        if start is not None and not isinstance(start, LatentPipelineModel):
-            raise FitFailed(f"a pretrained painter cannot continue from a {type(start).__name__}")
-        if data.caption is None:
-            raise FitFailed("a painter needs training records with captions, and these carry none")
-        space = self.space_of(data, start)
+    def space_of(self, data: Samples, start: Any) -> Pictures:
+        space = super().space_of(data, start)
         if not isinstance(space, Pictures):
             raise FitFailed(
                 f"a pretrained painter needs pictures; these are records of {space.shape[0]} numbers"
@@ -303,46 +207,29 @@ class LatentPipeline(NeuralLearner):
             raise FitFailed(
                 f"a pretrained painter paints grey or three colours; these have {space.shape[0]} channels"
             )
-        net, course = latent_diffusion.opened(self.tuning), self.course(start is None)
-        side = self._side(net)
-        if start is None:
-            net.begin(key / "network")
-        else:
-            if start.tuning != self.tuning:
-                raise FitFailed(
-                    "a painter goes on from one with the same checkpoint and the same weights to train, not from another"
-                )
-            net.load(start.weights)
-        weight = self.weights_of(data)
-        objective: Any = _Objective(
+        return space
+
+    def objective(
+        self, net: LatentNetwork, data: Samples, space: Pictures, device: Device, from_scratch: bool
+    ) -> tuple[Any, dict[str, Any]]:
+        side, captions = self._side(net), np.asarray(data.caption, np.str_)
+        first = self.first_condition_dropout if from_scratch else None
+        objective = _Objective(
             net,
             Table(data.fields["x"], "cpu"),
-            np.asarray(data.caption, np.str_),
+            captions,
             space,
             side,
-            None if weight is None else torch.from_numpy(weight),
-            self.condition_dropout
-            if start is not None or self.first_condition_dropout is None
-            else self.first_condition_dropout,
+            self.weights_to_learn(data),
+            self.condition_dropout if first is None else first,
             self.augment == "flip",
-            course.device,
+            device,
         )
-        carried = start if self.optimiser == "carried" else None
-        done = train(
-            net,
-            objective,
-            course,
-            key / "train",
-            last=None if carried is None else carried.last,
-            optimiser=None if carried is None else carried.optimiser,
-        )
-        kept: dict[str, Any] = {}
-        if self.optimiser == "carried":
-            kept = {"last": done.last, "optimiser": done.optimiser}
-        law = CaptionLaw.of(objective.captions, np.asarray(data.weight, np.float64))
-        return LatentPipelineModel(
-            self.tuning, net.digest, net.weights(), space, side, law, course.device, done.report, **kept
-        )
+        law = CaptionLaw.of(captions, np.asarray(data.weight, np.float64))
+        return objective, {"side": side, "law": law}
+
+    def told(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        return {"side": header["side"], "law": CaptionLaw.restored(header["law"])}
 
     def _side(self, net: LatentNetwork) -> int:
         side = self.resolution or net.side
@@ -351,24 +238,3 @@ class LatentPipeline(NeuralLearner):
                 f"learner.resolution is {side}; it must be a multiple of the {net.coarse} pixels of a latent's place"
             )
         return side
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> LatentPipelineModel:
-        """The model that `arrays` came from, its checkpoint opened again. Raises `SpecError` where that is gone, `RunError`
-        where it is another one now."""
-        header, groups = opened(arrays)
-        space = restored(header["space"])
-        assert isinstance(space, Pictures)
-        model = LatentPipelineModel(
-            Tuning(**header["tuning"]),
-            header["digest"],
-            groups["net"] or {},
-            space,
-            header["side"],
-            CaptionLaw.restored(header["law"]),
-            self.course(True).device,
-            header["report"],
-            groups["last"],
-            groups["optimiser"],
-        )
-        with model._at_work():
-            return model

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 
 from autophage.data.arguments import not_negative, positive, whole_number
 from autophage.errors import FitFailed, SpecError
+from autophage.keys import Key
 from autophage.learners.record_spaces import Pictures, RecordSpace, Vectors
-from autophage.parts import Learner, Model, Source, require_finite
+from autophage.parts import Learner, Model, Sampling, Source, require_finite
 from autophage.samples import Samples
 from autophage.training.averaging import Averaging
-from autophage.training.devices import Device
-from autophage.training.trainer import Course
+from autophage.training.devices import Device, world
+from autophage.training.trainer import Course, train
 
 SMALLEST = 10
 """The fewest records a network is fitted to."""
@@ -133,6 +135,27 @@ class NeuralLearner(Learner):
             device=Device.of(self.device, self.precision, self.channels_last, self.compile),
         )
 
+    def trained(self, net: nn.Module, objective: Any, course: Course, start: Any, key: Key) -> dict[str, Any]:
+        """Trains `net` in place, on from the model `start` unless that is None; and what a model keeps of it, by name: `device`,
+        `report`, and where the optimiser is carried `last` and `optimiser`."""
+        carries = self.optimiser == "carried"
+        before = start if carries and start is not None else None
+        done = train(
+            net,
+            objective,
+            course,
+            key / "train",
+            last=None if before is None else before.last,
+            optimiser=None if before is None else before.optimiser,
+        )
+        kept = {"device": course.device, "report": done.report}
+        return kept | ({"last": done.last, "optimiser": done.optimiser} if carries else {})
+
+    def kept_of(self, header: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:
+        """The same of a stored model, from what `opened` found in it."""
+        kept = {"device": self.course(True).device, "report": header["report"]}
+        return kept | {name: groups[name] for name in ("last", "optimiser")}
+
     def space_of(self, data: Samples, start: Any) -> RecordSpace:
         """Where the network sees these records: as its predecessor did, as pictures, or standardised by themselves.
 
@@ -187,17 +210,34 @@ def _float(kind: np.dtype) -> str:
     return kind.name if kind in (np.float32, np.float64) else "float64"
 
 
-class NetworkModel(Model):
-    """A trained network with what must be kept of its training.
+class NeuralModel(Model):
+    """What must be kept of a training, and how its model is sampled and stored.
 
-    `report` says how that went (`autophage.training.trainer.Trained`).
+    `report` says how the training went (`autophage.training.trainer.Trained`).
     """
 
-    net: nn.Module
-    space: RecordSpace
-    report: Mapping[str, Any]
-    last: Mapping[str, Tensor] | None
-    optimiser: Mapping[str, Tensor] | None
+    def __init__(
+        self,
+        space: RecordSpace,
+        device: Device,
+        report: Mapping[str, Any],
+        sampling: Sampling | None = None,
+        last: Mapping[str, Tensor] | None = None,
+        optimiser: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.space, self.device = space, device
+        self.report, self.last, self.optimiser = dict(report), last, optimiser
+        self.sampling = sampling or Sampling()
+
+    def tuned(self, sampling: Sampling) -> Self:
+        """The same model, sampled so; probabilities stay those of the fitted law."""
+        tuned = copy.copy(self)
+        tuned.sampling = sampling
+        return tuned
+
+    def weights_kept(self) -> Mapping[str, Tensor]:
+        """The weights that are stored, by name."""
+        raise NotImplementedError
 
     def header(self) -> dict[str, Any]:
         """What is not an array, as plain data."""
@@ -206,10 +246,34 @@ class NetworkModel(Model):
     def arrays(self) -> dict[str, np.ndarray]:
         header = np.frombuffer(json.dumps({**self.header(), "report": dict(self.report)}).encode(), np.uint8)
         found = {"header": header}
-        groups = {"net": self.net.state_dict(), "last": self.last or {}, "optimiser": self.optimiser or {}}
+        groups = {"net": self.weights_kept(), "last": self.last or {}, "optimiser": self.optimiser or {}}
         for group, tensors in groups.items():
             found |= {f"{group}.{k}": v.detach().cpu().numpy() for k, v in tensors.items()}
         return found
+
+
+class NetworkModel(NeuralModel):
+    """A trained network."""
+
+    net: nn.Module
+
+    def __init__(self, net: nn.Module, space: RecordSpace, *kept: Any, **more: Any) -> None:
+        super().__init__(space, *kept, **more)
+        self.net = net.eval().requires_grad_(False)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[str]:
+        """The network on its device for a while, without gradients; the device's name."""
+        device = world().here(self.device.name)
+        self.net.to(device)
+        try:
+            with torch.no_grad():
+                yield device
+        finally:
+            self.net.to("cpu")
+
+    def weights_kept(self) -> Mapping[str, Tensor]:
+        return self.net.state_dict()
 
 
 def opened(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, dict[str, Tensor] | None]]:

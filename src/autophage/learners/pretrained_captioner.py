@@ -3,52 +3,48 @@
     fit     minimise  E -log p(c | x)  over the weights that are trained, from the checkpoint's or the predecessor's
     sample  a caption c of each given picture x: the likeliest words one by one, drawn from p^(1/temperature), or by beams
 
-What a model stores is what was trained (`tune: lora`: a few low-rank matrices; Hu et al. 2021), with the checkpoint's place and the
-digest of its files; the checkpoint itself stays where it is. Families and formulas: `autophage.networks.captioning`.
+Families and formulas: `autophage.networks.captioning`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autophage.data.arguments import one_of, positive, whole_number
-from autophage.errors import DataError, FitFailed, RunError, SpecError
+from autophage.data.arguments import whole_number
+from autophage.errors import DataError, FitFailed, SpecError
 from autophage.keys import Key
-from autophage.learners.neural import NeuralLearner, opened
-from autophage.learners.record_spaces import Pictures, RecordSpace, restored
+from autophage.learners.describing import BEAMS, Describing, to_describe
+from autophage.learners.pretrained import RANK, PretrainedLearner, PretrainedModel
+from autophage.learners.record_spaces import Pictures, RecordSpace
 from autophage.metrics.spaces.pictures import is_picture, require_pictures
 from autophage.networks import captioning
 from autophage.networks.captioning import CaptioningNetwork, Decoding, Tuning, colour_bytes
-from autophage.parts import Model, Sampling, Source
+from autophage.parts import Source
 from autophage.samples import Samples
-from autophage.training.devices import Device, world
-from autophage.training.trainer import train
+from autophage.training.devices import Device
 
 AT_ONCE = 32
 """Pictures that are captioned together; the draws of a picture depend on its place among them."""
 KEPT = 2**30
 """Bytes of prepared pictures that a training keeps; beyond that, they are prepared batch by batch."""
-BEAMS = 4
-"""Captions side by side where `decoding: beam` is all that is said."""
-RANK = 8
-"""Of low-rank additions unless given."""
 RATES = {"lora": 1e-4, "full": 1e-5}
 """Learning rates unless given, of the two ways of training."""
 
 
-class PretrainedCaptionerModel(Model):
-    """A tuned captioner: the weights that were trained, and the checkpoint that they belong to."""
+class PretrainedCaptionerModel(PretrainedModel):
+    """A tuned captioner.
+
+    Captions are found by greedy search (unless told), by draws at a temperature, or by beams, within a budget of words (tokens).
+    """
+
+    calling: ClassVar[str] = "captioner"
+    network: ClassVar[Any] = staticmethod(captioning.opened)
 
     def __init__(
         self,
@@ -57,33 +53,18 @@ class PretrainedCaptionerModel(Model):
         weights: Mapping[str, Tensor],
         space: Pictures,
         max_words: int,
-        device: Device,
-        report: Mapping[str, Any],
-        last: Mapping[str, Tensor] | None = None,
-        optimiser: Mapping[str, Tensor] | None = None,
+        *kept: Any,
+        **more: Any,
     ) -> None:
-        self.tuning, self.digest, self.weights, self.space = tuning, digest, weights, space
-        self.max_words, self.device = max_words, device
-        self.report, self.last, self.optimiser = dict(report), last, optimiser
-        self.sampling = Sampling()
-
-    def tuned(self, sampling: Sampling) -> PretrainedCaptionerModel:
-        """Captions by greedy search (unless told), by draws at a temperature, or by beams, within a budget of words (tokens);
-        probabilities stay those of the fitted law."""
-        tuned = copy.copy(self)
-        tuned.sampling = sampling
-        return tuned
+        super().__init__(tuning, digest, weights, space, *kept, **more)
+        self.max_words = max_words
 
     def sample(self, n: int, *, key: Key, given: Samples | None = None) -> Samples:
         """The first n records of `given` with captions of the model's own, and no other field. Raises `DataError` when fewer
         than n are given."""
-        if given is None or len(given) < n:
-            raise DataError(
-                f"a captioner describes records it is given; {n:,} are needed and {0 if given is None else len(given):,} are there"
-            )
-        given = given[:n]
+        given = to_describe(n, given)
         how, captions = self._decoding(), list[str]()
-        with self._at_work() as (net, device):
+        with self.at_work() as (net, device):
             for low in range(0, n, AT_ONCE):
                 pictures = self._pictures(given, slice(low, low + AT_ONCE))
                 with (key / "captions" / (low // AT_ONCE)).globally(), self.device.autocast():
@@ -104,7 +85,7 @@ class PretrainedCaptionerModel(Model):
         if samples.caption is None:
             raise DataError("the records have no captions, of which a captioner could say the probability")
         out = np.empty(len(samples))
-        with self._at_work() as (net, device):
+        with self.at_work() as (net, device):
             for low in range(0, len(samples), AT_ONCE):
                 rows = slice(low, low + AT_ONCE)
                 ids, there = net.words(samples.caption[rows].tolist(), self.max_words)
@@ -117,60 +98,8 @@ class PretrainedCaptionerModel(Model):
     def _pictures(self, samples: Samples, rows: slice) -> np.ndarray:
         return pictures(self.space, np.asarray(samples.fields["x"][rows]))
 
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[tuple[CaptioningNetwork, str]]:
-        """The network with this model's weights, on its device for a while."""
-        net, device = captioning.opened(self.tuning), world().here(self.device.name)
-        if net.digest != self.digest:
-            raise RunError(
-                f"the checkpoint {self.tuning.checkpoint} is another one than the model was trained on; put that one back"
-            )
-        net.load(self.weights)
-        net.to(device)
-        try:
-            yield net, device
-        finally:
-            net.to("cpu")
-
-    def publish(self, folder: str | Path) -> str:
-        """Writes the trained weights to a new folder, and says in a sentence who can load it: LoRA weights in the format of
-        peft, a model that was trained as a whole in that of transformers. Raises `RunError` where the folder is taken or
-        cannot be written."""
-        place = Path(folder)
-        partial = place.with_name(place.name + ".partial")
-        try:
-            if place.exists() and (not place.is_dir() or any(place.iterdir())):
-                raise FileExistsError(0, "it exists already; name a new folder")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            with self._at_work() as (net, _):
-                pass  # it holds this model's weights now, on the CPU
-            said = net.publish(partial).format(place.name)
-            (partial / "README.md").write_text(f"# A captioner of autophage\n\n{said}.\n", encoding="utf-8")
-            if place.exists():
-                place.rmdir()
-            partial.replace(place)
-        except RunError:
-            raise
-        except OSError as error:
-            raise RunError(f"{place} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return said
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        header = {
-            "tuning": self.tuning._asdict(),
-            "digest": self.digest,
-            "space": self.space.stored(),
-            "max_words": self.max_words,
-            "report": self.report,
-        }
-        stored = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
-        groups = {"net": self.weights, "last": self.last or {}, "optimiser": self.optimiser or {}}
-        for group, tensors in groups.items():
-            stored |= {f"{group}.{name}": tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        return stored
+    def header(self) -> dict[str, Any]:
+        return {**super().header(), "max_words": self.max_words}
 
 
 def pictures(space: RecordSpace, x: np.ndarray) -> np.ndarray:
@@ -223,7 +152,7 @@ class _Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainedCaptioner(NeuralLearner):
+class PretrainedCaptioner(Describing, PretrainedLearner):
     """A captioner of `transformers` from a checkpoint, trained on with captioned pictures: BLIP, BLIP-2, GIT, or a vision encoder
     with a text decoder (ViT-GPT2).
 
@@ -236,15 +165,14 @@ class PretrainedCaptioner(NeuralLearner):
         "Li, Li, Xiong and Hoi (2022), BLIP, ICML, arXiv 2201.12086",
         "Hu et al. (2022), LoRA: low-rank adaptation of large language models, ICLR, arXiv 2106.09685",
     )
-    needs_captions: ClassVar[bool] = True
-    describes: ClassVar[bool] = True
     has_network: ClassVar[bool] = False
-    sampling_keys: ClassVar[frozenset[str]] = frozenset({"decoding", "temperature", "beams", "budget"})
+    longest: ClassVar[str] = "max_words"
+    model: ClassVar[type[PretrainedCaptionerModel]] = PretrainedCaptionerModel
+    of_additions: ClassVar[tuple[str, ...]] = ("rank", "alpha", "target_modules")
+    begins: ClassVar[str] = "adapter"
 
     checkpoint: str
     """A folder that `save_pretrained` wrote, with tokenizer and preprocessor_config.json; or a name on the hub."""
-    tune: Literal["lora", "full"] = "lora"
-    """What is trained: low-rank additions to the text decoder's attention, or every weight."""
     lora: dict[str, Any] | None = None
     """Their `rank` (8), `alpha` (the rank), which divided by it is what they are multiplied by, and `target_modules`: names, or
     ends of names, of the linear maps that are added to (those to queries and values of the text decoder's attention)."""
@@ -270,47 +198,16 @@ class PretrainedCaptioner(NeuralLearner):
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", RATES.get(self.tune, 1e-4))
         super().__post_init__()
-        if not isinstance(self.checkpoint, str) or not self.checkpoint:
-            raise SpecError(
-                f"learner.checkpoint is {self.checkpoint!r}; it must be a folder or a hub id (owner/name)"
-            )
-        one_of(self.tune, "learner.tune", RATES)
         whole_number(self.max_words, "learner.max_words", least=1)
-        if self.lora is not None:
-            self._check_lora(self.lora)
         captioning.examined(self.checkpoint)
 
     def _check_lora(self, lora: Any) -> None:
-        if self.tune == "full":
-            raise SpecError(
-                "learner.lora says what is added, but learner.tune is full, which trains everything; give one"
-            )
-        known = ("rank", "alpha", "target_modules")
-        if not isinstance(lora, Mapping) or set(lora) - set(known):
-            raise SpecError(
-                f"learner.lora is {lora!r}; it must be a mapping with some of: {', '.join(known)}"
-            )
-        if "rank" in lora:
-            whole_number(lora["rank"], "learner.lora.rank", least=1)
-        if "alpha" in lora:
-            positive(lora["alpha"], "learner.lora.alpha")
+        super()._check_lora(lora)
         names = lora.get("target_modules", ["query"])
         if not (isinstance(names, tuple | list) and names and all(isinstance(n, str) and n for n in names)):
             raise SpecError(
                 f"learner.lora.target_modules is {names!r}; it must be a list of names of linear maps"
             )
-
-    def check_sampling(self, sampling: Sampling) -> None:
-        if sampling.temperature is not None and sampling.decoding != "sample":
-            raise SpecError("sampling.temperature is for sampling.decoding: sample; set that as well")
-        if sampling.budget is not None and sampling.budget > self.max_words:
-            raise SpecError(
-                f"sampling.budget is {sampling.budget}, but learner.max_words lets captions have {self.max_words} at most"
-            )
-
-    def evaluations(self, sampling: Sampling) -> float:
-        width = (sampling.beams or BEAMS) if sampling.decoding == "beam" else 1
-        return float(width * (sampling.budget or self.max_words))
 
     @property
     def tuning(self) -> Tuning:
@@ -323,7 +220,7 @@ class PretrainedCaptioner(NeuralLearner):
         return Tuning(self.checkpoint, True, rank, alpha, None if names is None else tuple(names))
 
     def bound_to(self, source: Source) -> PretrainedCaptioner:
-        captioning.require("transformers", *(["peft"] if self.tune == "lora" else []))
+        captioning.require(*(["peft"] if self.tune == "lora" else []))
         if source.domain == "vectors":
             require_pictures(source, "learner pretrained_captioner")
             if source.unlimited or source.train().caption is None:
@@ -335,6 +232,8 @@ class PretrainedCaptioner(NeuralLearner):
 
     def space_of(self, data: Samples, start: Any) -> Pictures:
         """How records are read as pictures: as the predecessor did, as the data's source says, or bytes by their own shape."""
+        if len(data) < self.smallest(0):
+            raise FitFailed(f"a network needs {self.smallest(0)} or more records, got {len(data)}")
         shape = tuple(data.fields["x"].shape[1:])
         space: Any = self.bound.space if start is None else start.space
         if space is None and data.fields["x"].dtype == np.uint8 and is_picture(shape):
@@ -345,44 +244,21 @@ class PretrainedCaptioner(NeuralLearner):
             raise FitFailed(f"records of shape {shape} are no pictures of {' x '.join(map(str, space.size))}")
         return space
 
-    def fit(self, data: Samples, *, start: Model | None = None, key: Key) -> PretrainedCaptionerModel:
-        if start is not None and not isinstance(start, PretrainedCaptionerModel):
-            raise FitFailed(f"this learner cannot continue from a {type(start).__name__}")
-        if len(data) < self.smallest(0):
-            raise FitFailed(f"a network needs {self.smallest(0)} or more records, got {len(data)}")
-        if data.caption is None:
-            raise FitFailed("a captioner learns from captions; these records have none")
-        space, course, net = self.space_of(data, start), self.course(start is None), self._network()
-        if start is None:
-            net.begin(key / "adapter")
-        else:
-            if start.tuning != self.tuning:
-                raise FitFailed(
-                    "a captioner goes on from one with the same checkpoint and the same weights to train, not from another"
-                )
-            net.load(start.weights)
+    def objective(
+        self, net: CaptioningNetwork, data: Samples, space: Pictures, device: Device, from_scratch: bool
+    ) -> tuple[Any, dict[str, Any]]:
+        assert data.caption is not None
         ids, there = net.words(data.caption.tolist(), self.max_words)
         if bool((there.sum(dim=1) < 2).any()):
             raise FitFailed("a captioner learns from captions; one of these holds no word")
-        weight = self.weights_of(data)
-        weights = None if weight is None else torch.from_numpy(weight)
-        unit = float(np.average(there.sum(dim=1).numpy(), weights=weight))
-        objective: Any = _Objective(net, data.fields["x"], space, ids, there, weights, unit)
-        carried = start if self.optimiser == "carried" else None
-        done = train(
-            net,
-            objective,
-            course,
-            key / "train",
-            last=None if carried is None else carried.last,
-            optimiser=None if carried is None else carried.optimiser,
-        )
-        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
-        return PretrainedCaptionerModel(
-            self.tuning, net.digest, net.weights(), space, self.max_words, course.device, done.report, **kept
-        )
+        unit = float(np.average(there.sum(dim=1).numpy(), weights=self.weights_of(data)))
+        objective = _Objective(net, data.fields["x"], space, ids, there, self.weights_to_learn(data), unit)
+        return objective, {"max_words": self.max_words}
 
-    def _network(self) -> CaptioningNetwork:
+    def told(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        return {"max_words": header["max_words"]}
+
+    def opened(self) -> CaptioningNetwork:
         net = captioning.opened(self.tuning)
         taken = len(net.prefix) + 2  # by the picture, the start and the end mark
         if net.positions is not None and self.max_words + taken > net.positions:
@@ -391,25 +267,3 @@ class PretrainedCaptioner(NeuralLearner):
                 f"at most {net.positions - taken} words fit"
             )
         return net
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> PretrainedCaptionerModel:
-        """The model that `arrays` came from, its checkpoint opened again. Raises `SpecError` where that is gone, `RunError`
-        where it is another one now."""
-        header, groups = opened(arrays)
-        said = header["tuning"]
-        tuning = Tuning(**{**said, "targets": said["targets"] and tuple(said["targets"])})
-        space = restored(header["space"])
-        assert isinstance(space, Pictures)
-        model = PretrainedCaptionerModel(
-            tuning,
-            header["digest"],
-            groups["net"] or {},
-            space,
-            header["max_words"],
-            self.course(True).device,
-            header["report"],
-            groups["last"],
-            groups["optimiser"],
-        )
-        with model._at_work():
-            return model

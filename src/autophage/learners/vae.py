@@ -19,10 +19,9 @@ equal to `learner.records`) and no record is seen twice, which is the same.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -38,10 +37,8 @@ from autophage.learners.denoising import RecordsToLearn
 from autophage.learners.neural import NetworkModel, NeuralLearner, opened
 from autophage.learners.record_spaces import Pictures, RecordSpace, Vectors, restored
 from autophage.networks.vae_networks import SWIFT, WIDTHS, VaeArchitecture, VaeNetwork
-from autophage.parts import Model, Sampling, Source
+from autophage.parts import Model, Source
 from autophage.samples import Samples, chunks
-from autophage.training.devices import Device, world
-from autophage.training.trainer import train
 
 Likelihood = Literal["bernoulli", "gaussian"]
 
@@ -84,7 +81,10 @@ def units(space: RecordSpace) -> np.ndarray:
 
 
 class VaeModel(NetworkModel):
-    """A fitted variational autoencoder; `architecture`, `likelihood` and `space` say what the network has learned."""
+    """A fitted variational autoencoder; `architecture`, `likelihood` and `space` say what the network has learned.
+
+    Sampled with a bias, latents are from N(0, bias I) (Alemohammad et al. 2024).
+    """
 
     net: VaeNetwork
 
@@ -95,23 +95,11 @@ class VaeModel(NetworkModel):
         space: RecordSpace,
         likelihood: Likelihood,
         importance: int,
-        device: Device,
-        report: Mapping[str, Any],
-        last: Mapping[str, Tensor] | None = None,
-        optimiser: Mapping[str, Tensor] | None = None,
+        *kept: Any,
+        **more: Any,
     ) -> None:
-        self.architecture, self.space, self.likelihood = architecture, space, likelihood
-        self.net = net.eval().requires_grad_(False)
-        self.importance, self.device = importance, device
-        self.report, self.last, self.optimiser = dict(report), last, optimiser
-        self.sampling = Sampling()
-
-    def tuned(self, sampling: Sampling) -> VaeModel:
-        """Latents from N(0, bias I) (Alemohammad et al. 2024), records with or without observation noise; densities stay
-        those of the fitted law."""
-        tuned = copy.copy(self)
-        tuned.sampling = sampling
-        return tuned
+        super().__init__(net, space, *kept, **more)
+        self.architecture, self.likelihood, self.importance = architecture, likelihood, importance
 
     @property
     def observation_sd(self) -> np.ndarray | None:
@@ -129,7 +117,7 @@ class VaeModel(NetworkModel):
         bias = 1.0 if self.sampling.bias is None else self.sampling.bias
         latent, noise = (key / "latent").generator(), (key / "observation").generator()
         out = np.empty((n, math.prod(self.space.shape)), self.space.dtype)
-        with self._at_work() as device:
+        with self.at_work() as device:
             for low in range(0, n, AT_ONCE):
                 high = min(low + AT_ONCE, n)
                 z = latent.standard_normal((high - low, self.net.latent), dtype=np.float32) * math.sqrt(bias)
@@ -157,7 +145,7 @@ class VaeModel(NetworkModel):
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations (n, k) of q(z | x) for records x (n, ...)."""
         parts: list[tuple[np.ndarray, np.ndarray]] = []
-        with self._at_work() as device:
+        with self.at_work() as device:
             for low in range(0, len(x), AT_ONCE):
                 mean, log_variance = self.net.encode(self._entered(x[low : low + AT_ONCE], device))
                 parts.append((mean.float().cpu().numpy(), (0.5 * log_variance).exp().float().cpu().numpy()))
@@ -204,7 +192,7 @@ class VaeModel(NetworkModel):
     def _scores(self, x: np.ndarray, key: Key, draws: int, exact: bool) -> np.ndarray:
         """log p(x | z) less the divergence, or less log q(z | x) / p(z), for each draw (draws, n)."""
         out = np.empty((draws, len(x)))
-        with self._at_work() as device:
+        with self.at_work() as device:
             entered = [
                 self._entered(x[low : low + AT_ONCE], device).float() for low in range(0, len(x), AT_ONCE)
             ]
@@ -232,17 +220,6 @@ class VaeModel(NetworkModel):
     def _entered(self, x: np.ndarray, device: str) -> Tensor:
         flat = np.ascontiguousarray(np.asarray(x).reshape(len(x), -1))
         return self.space.enter(torch.from_numpy(flat).to(device))
-
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[str]:
-        """The network on its device for a while, without gradients; the device's name."""
-        device = world().here(self.device.name)
-        self.net.to(device)
-        try:
-            with torch.no_grad():
-                yield device
-        finally:
-            self.net.to("cpu")
 
     def header(self) -> dict[str, Any]:
         return {
@@ -438,19 +415,8 @@ class Vae(NeuralLearner):
             data.fields["x"], space, None, None, self.weights_of(data), 0.0, flip, course.device.name
         )
         objective: Any = _Objective(records, likelihood, architecture.latent, self.beta)
-        carried = start if self.optimiser == "carried" else None
-        done = train(
-            net,
-            objective,
-            course,
-            key / "train",
-            last=None if carried is None else carried.last,
-            optimiser=None if carried is None else carried.optimiser,
-        )
-        kept = {"last": done.last, "optimiser": done.optimiser} if self.optimiser == "carried" else {}
-        return VaeModel(
-            architecture, net, space, likelihood, self.importance, course.device, done.report, **kept
-        )
+        kept = self.trained(net, objective, course, start, key)
+        return VaeModel(architecture, net, space, likelihood, self.importance, **kept)
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> VaeModel:
         header, groups = opened(arrays)
@@ -463,8 +429,5 @@ class Vae(NeuralLearner):
             restored(header["space"]),
             header["likelihood"],
             header["importance"],
-            self.course(True).device,
-            header["report"],
-            groups["last"],
-            groups["optimiser"],
+            **self.kept_of(header, groups),
         )

@@ -4,9 +4,7 @@
 
 Four families, which differ in where pictures enter and in what the decoder is told first: BLIP (Li et al. 2022), BLIP-2 (Li et
 al. 2023; OPT and T5 inside), GIT (Wang et al. 2022), and any vision encoder with any text decoder (ViT-GPT2, TrOCR). All of their
-weights are trained, or low-rank additions to some linear maps of the text decoder (LoRA, Hu et al. 2021):
-
-    W x  becomes  W x + (alpha / r) B A x,    A (r, in) uniform on +-1 / sqrt(in),  B (out, r) zero at first
+weights are trained, or low-rank additions to some linear maps of the text decoder (`autophage.networks.tuned`).
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autophage.errors import MissingExtra, RunError, SpecError
+from autophage.errors import SpecError
 from autophage.keys import Key
 from autophage.metrics.spaces.pretrained import processor, quietly
-from autophage.networks.foreign import HUB_ID
+from autophage.networks import tuned
+from autophage.networks.tuned import TunedNetwork
 
 
 class Family(NamedTuple):
@@ -71,10 +70,10 @@ class Decoding(NamedTuple):
     beams: int
 
 
-class CaptioningNetwork(nn.Module):
-    """A checkpoint whose trained weights are its only parameters; the others stay as they were.
+class CaptioningNetwork(TunedNetwork):
+    """A captioner that is trained on.
 
-    Dropout is off while it learns, so that the loss of a record is minus its log probability and nothing random is left.
+    Dropout stays off, so that the loss of a record is minus its log probability and nothing random is left.
     `tokenizer` and `prepare` (pictures (n, h, w, 3) of bytes to what the model sees) are the checkpoint's own, `digest` names
     the content of its files.
     """
@@ -90,49 +89,16 @@ class CaptioningNetwork(nn.Module):
         self.model: Any = base.eval().requires_grad_(False)
         if tuning.lora:
             self.model = _with_adapter(base, tuning, FAMILIES[self.family].text)
-        self.trained = frozenset(n for n, _ in super().named_parameters() if not tuning.lora or ".lora_" in n)
-        self._at_first = None if tuning.lora else self.weights()
+        self._keep()
 
     @property
     def base(self) -> Any:
         """The model of transformers, low-rank additions in place."""
         return self.model.get_base_model() if self.tuning.lora else self.model
 
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:  # type: ignore[override]
-        """What is trained."""
-        for name, parameter in super().named_parameters(*args, **kwargs):
-            if name in self.trained:
-                yield name, parameter
-
-    def train(self, mode: bool = True) -> CaptioningNetwork:
-        """Learning is told by the trained weights' gradients alone."""
-        return super().train(False)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Copies of the trained weights, on the CPU."""
-        return {n: p.detach().cpu().clone() for n, p in self.named_parameters()}
-
-    @torch.no_grad()
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Takes weights that `weights` gave. Raises `RunError` where they are of another network."""
-        found = dict(self.named_parameters())
-        if set(found) != set(weights) or any(found[n].shape != w.shape for n, w in weights.items()):
-            raise RunError(f"the stored weights are not those of a network on {self.tuning.checkpoint}")
-        for name, weight in weights.items():
-            found[name].copy_(weight)
-
-    @torch.no_grad()
-    def begin(self, key: Key) -> None:
-        """As training from scratch begins: the checkpoint's weights, or additions that change nothing yet."""
-        if self._at_first is not None:
-            return self.load(self._at_first)
-        generator = key.torch()
-        for name, weight in sorted(self.named_parameters()):
-            if ".lora_A." in name:
-                edge = 1 / math.sqrt(weight.shape[1])
-                weight.copy_(torch.rand(weight.shape, generator=generator) * 2 * edge - edge)
-            else:
-                weight.zero_()
+    def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
+        edge = 1 / math.sqrt(weight.shape[1])
+        weight.copy_(torch.rand(weight.shape, generator=generator) * 2 * edge - edge)
 
     def words(self, captions: Sequence[str], most: int) -> tuple[Tensor, Tensor]:
         """Tokens (n, T) of captions, at most `most` words (tokens) of each, the end mark after them; and where they are, (n, T)."""
@@ -205,7 +171,6 @@ class CaptioningNetwork(nn.Module):
         return str(self.tokenizer.decode(whole, skip_special_tokens=True)).strip()
 
     def publish(self, folder: Path) -> str:
-        """Writes the network as it is now to a folder of its own, and says in a sentence who can load it."""
         if self.tuning.lora:
             self.model.save_pretrained(folder)
             return f"{{}} holds LoRA weights: PeftModel.from_pretrained of peft puts them on {self.tuning.checkpoint}"
@@ -225,30 +190,19 @@ def opened(tuning: Tuning) -> CaptioningNetwork:
 
     Raises `SpecError` where there is none or it is no captioner, `MissingExtra` where transformers or peft are not installed.
     """
-    require("transformers", *(["peft"] if tuning.lora else []))
+    require(*(["peft"] if tuning.lora else []))
     return CaptioningNetwork(tuning, found(tuning.checkpoint))
 
 
-def require(*packages: str) -> None:
-    """Raises `MissingExtra` unless they are installed; imports none of them."""
-    import importlib.util
-
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(
-                f"learner pretrained_captioner needs {package}, which is not installed; install autophage[multimodal]"
-            )
+def require(*further: str) -> None:
+    """Raises `MissingExtra` unless transformers and `further` packages are installed; imports none of them."""
+    tuned.require("learner pretrained_captioner", "transformers", *further)
 
 
 def examined(checkpoint: str) -> None:
     """Raises `SpecError` where a folder is missing or says that it is no captioner; imports nothing, and asks no hub."""
-    place = Path(checkpoint).expanduser()
-    if place.is_dir():
+    if (place := tuned.folder_of(checkpoint)) is not None:
         family_at(place)
-    elif place.exists() or not HUB_ID.fullmatch(checkpoint):
-        raise SpecError(
-            f"learner.checkpoint is {checkpoint!r}, which is neither a folder nor a hub id (owner/name)"
-        )
 
 
 def family_at(place: Path) -> str:

@@ -14,10 +14,11 @@ What is written are safetensors. What is read may also be a pipeline, or a singl
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,23 +101,33 @@ def publish(
                 f"process.variance is {facts['variance']}, but the network gives {net.out_channels} channels for "
                 f"{net.shape[0]} of the data"
             )
+    with new_folder(place) as partial:
+        said = _written(partial, net, facts).format(place.name)
+        if captions is not None:
+            (partial / CAPTIONS).write_text(json.dumps(captions) + "\n", encoding="utf-8")
+    return said
+
+
+@contextlib.contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """A folder to write into, which takes that place when the block is done, or is gone. Raises `RunError` where the place is
+    taken or cannot be written."""
     partial = place.with_name(place.name + ".partial")
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise FileExistsError(0, "it exists already; name a new folder")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        said = _written(partial, net, facts).format(place.name)
-        if captions is not None:
-            (partial / CAPTIONS).write_text(json.dumps(captions) + "\n", encoding="utf-8")
+        yield partial
         if place.exists():
             place.rmdir()
         partial.replace(place)
+    except RunError:
+        raise
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return said
 
 
 def adopt(folder: str | Path, *, shape: Shape | None = None, classes: int | None = None) -> Adopted:

@@ -5,11 +5,7 @@
     F(zt, t, T(c))                  learns n (epsilon), sqrt(a_t) n - sqrt(1 - a_t) z0 (v_prediction) or z0 (sample)
 
 T is the pipeline's text encoder, and an empty text stands for no caption. What learns is the U-Net, or low-rank additions to the
-linear maps of its attention,
-
-    W x  becomes  W x + (alpha / r) B A x,    A (r, in) uniform on +-1 / sqrt(in),  B (out, r) zero at first
-
-(Rombach et al. 2022; Hu et al. 2022 for the additions; Salimans and Ho 2022 for v).
+linear maps of its attention (Rombach et al. 2022; Salimans and Ho 2022 for v; additions: `autophage.networks.tuned`).
 """
 
 from __future__ import annotations
@@ -26,10 +22,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from autophage.errors import MissingExtra, RunError, SpecError
+from autophage.errors import SpecError
 from autophage.keys import Key
-from autophage.networks.foreign import HUB_ID
+from autophage.networks import tuned
 from autophage.networks.of_diffusers import diffusers_for
+from autophage.networks.tuned import TunedNetwork
 
 INDEX = "model_index.json"
 NEEDED = {
@@ -63,11 +60,8 @@ class Painting(NamedTuple):
     guidance: float
 
 
-class LatentNetwork(nn.Module):
-    """A pipeline whose trained weights are its only parameters; the others stay as they were, and dropout stays off.
-
-    `digest` names the checkpoint's weights, `side` is that of the pictures it was made for.
-    """
+class LatentNetwork(TunedNetwork):
+    """A pipeline; `digest` names its weights, `side` is that of the pictures it was made for."""
 
     def __init__(self, tuning: Tuning) -> None:
         super().__init__()
@@ -95,50 +89,13 @@ class LatentNetwork(nn.Module):
                 self.unet.add_adapter(config)
         for module in (self.unet, self.vae, self.text):
             module.eval().requires_grad_(False)
-        self.trained = frozenset(
-            n
-            for n, _ in super().named_parameters()
-            if n.startswith("unet.") and (not tuning.lora or ".lora_" in n)
-        )
-        self._at_first = None if tuning.lora else self.weights()
+        self._keep("unet.")
 
     def __reduce__(self) -> Any:
         return _opened_with, (self.tuning, self.weights())  # in another process from the same folder
 
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:  # type: ignore[override]
-        """What is trained."""
-        for name, parameter in super().named_parameters(*args, **kwargs):
-            if name in self.trained:
-                yield name, parameter
-
-    def train(self, mode: bool = True) -> LatentNetwork:
-        """Nothing but the gradients of the trained weights belongs to learning."""
-        return super().train(False)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Copies of the trained weights, on the CPU."""
-        return {n: p.detach().cpu().clone() for n, p in self.named_parameters()}
-
-    @torch.no_grad()
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Takes weights that `weights` gave. Raises `RunError` where they are of another network."""
-        found = dict(self.named_parameters())
-        if set(found) != set(weights) or any(found[n].shape != w.shape for n, w in weights.items()):
-            raise RunError(f"the stored weights are not those of a network on {self.tuning.checkpoint}")
-        for name, weight in weights.items():
-            found[name].copy_(weight)
-
-    @torch.no_grad()
-    def begin(self, key: Key) -> None:
-        """As training from scratch begins: the checkpoint's weights, or additions that change nothing yet."""
-        if self._at_first is not None:
-            return self.load(self._at_first)
-        generator = key.torch()
-        for name, weight in sorted(self.named_parameters()):
-            if ".lora_A." in name:
-                nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
-            else:
-                weight.zero_()
+    def _draw(self, weight: Tensor, generator: torch.Generator) -> None:
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 
     @torch.no_grad()
     def latents(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -181,7 +138,6 @@ class LatentNetwork(nn.Module):
         return made.images.float() * 2 - 1
 
     def publish(self, folder: Path) -> str:
-        """Writes the network as it is now, on the CPU, to a folder, and says in a sentence who can load it."""
         name = type(self.pipeline).__name__
         if not self.tuning.lora:
             self.pipeline.save_pretrained(folder, safe_serialization=True)
@@ -231,23 +187,13 @@ def _opened_with(tuning: Tuning, weights: Mapping[str, Tensor]) -> LatentNetwork
 
 def require(*further: str) -> None:
     """Raises `MissingExtra` unless diffusers, transformers and `further` packages are installed; imports none of them."""
-    import importlib.util
-
-    for package in ("diffusers", "transformers", *further):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(
-                f"learner text_to_image with a checkpoint needs {package}, which is not installed; install autophage[multimodal]"
-            )
+    tuned.require("learner text_to_image with a checkpoint", "diffusers", "transformers", *further)
 
 
 def examined(checkpoint: str) -> None:
     """Raises `SpecError` where a folder is missing or says that it cannot be tuned; imports nothing, and asks no hub."""
-    place = Path(checkpoint).expanduser()
-    if not place.is_dir():
-        if place.exists() or not HUB_ID.fullmatch(checkpoint):
-            raise SpecError(
-                f"learner.checkpoint is {checkpoint!r}, which is neither a folder nor a hub id (owner/name)"
-            )
+    place = tuned.folder_of(checkpoint)
+    if place is None:
         return
     try:
         said = json.loads((place / INDEX).read_text(encoding="utf-8"))

@@ -14,10 +14,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,10 @@ from autophage.parts import Measurement
 from autophage.processes.process import Broken, Finding, Shown, Stepped
 from autophage.processes.spec import ProcessSpec
 from autophage.registry import nearest
-from autophage.runs.blocks import OUT_OF_MEMORY, as_data, from_data, read_json, reason_of
+from autophage.runs.blocks import OUT_OF_MEMORY, as_data, from_data, read_json, reason_of, teller
 from autophage.runs.folder import Folder, npz, unnpz, write
 from autophage.runs.table import Rows
-from autophage.runs.writing import Observer, manifest_of, parquet, work, writing
-from autophage.spec import read
+from autophage.runs.writing import Observer, held, manifest_of, resumed, settled, with_workers, writing
 from autophage.stopping import reason
 from autophage.training.shelf import shelf_at
 
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 
     from autophage.parts import Prediction
     from autophage.verdicts import Profile
-
-ENDED = ("completed", "failed")
 
 
 @dataclass
@@ -160,29 +157,20 @@ def run(
     each; with `resume` a run that is there goes on. Raises `SpecError` or `RunError` on a user's mistake; a replicate that
     diverges is a result, in `ProcessRun.failures`.
     """
-    from autophage.runs.run import same
-
     resolved = ProcessSpec.of(spec, **keys)
     folder = None if out is None else Folder(out)
-    if folder is not None and folder.exists():
-        if not resume:
-            raise RunError(
-                f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out"
-            )
-        there = read(folder.spec)
-        if resolved.seed_drawn and "seed" in there:
-            resolved = replace(resolved, seed=there["seed"])
-        same(there, resolved.to_dict(), folder)
-        if folder.manifest().get("status") in ENDED:
-            return opened(resolved, folder)
+    resolved, ended = resumed(resolved, folder, resume)
+    if folder is not None and ended:
+        return opened(resolved, folder)
     resolved.process.check()
     if workers > 1 and resolved.replicates > 1:
-        return _with_workers(resolved, folder, workers, observe)
+        claim, back = partial(_writing, resolved), partial(opened, resolved)
+        return with_workers(resolved, folder, _every(resolved), workers, observe, claim, back)
     started = time.monotonic()
     if folder is None:
         courses = [run_replicate(resolved, r, None, observe, pictures is not False) for r in _every(resolved)]
         return _assembled(resolved, courses, None, time.monotonic() - started)
-    with _writing(folder, resolved):
+    with _writing(resolved, folder):
         for r in _every(resolved):
             run_replicate(resolved, r, folder, observe)
     return opened(resolved, folder)
@@ -204,7 +192,7 @@ def run_replicate(
     while not course.over(spec.generations):
         g = course.generations
         try:
-            with shelf_at(None if store is None else store.unfinished, _teller(observe, replicate, g)):
+            with shelf_at(None if store is None else store.unfinished, teller(observe, replicate, g)):
                 if state is None:
                     state = process.start(start_key(spec, replicate))
                 stepped = process.step(state, Key(spec.seed) / "process" / replicate / "generation" / g)
@@ -235,14 +223,7 @@ def run_replicate(
 
 def load(path: str | Path) -> ProcessRun:
     """A run of a process from its folder, finished or not. Raises `RunError` when there is none."""
-    folder = Folder(path)
-    if not folder.exists():
-        raise RunError(f"there is no run at {path}: no spec.yaml in it")
-    raw = read(folder.spec)
-    if "<object" in json.dumps(raw, default=str):
-        raise RunError(
-            f"the run at {path} used an object that has no import path; call run() with the object and resume=True"
-        )
+    folder, raw = held(path)
     return opened(ProcessSpec.of(raw), folder)
 
 
@@ -277,9 +258,7 @@ class _Store:
             write(place / "gallery.npz", npz(arrays))
         marker = {
             "generation": g,
-            "agents": {
-                agent: [as_data(m) for m in found] for agent, found in stepped.measurements.items()
-            },
+            "agents": {agent: [as_data(m) for m in found] for agent, found in stepped.measurements.items()},
             "notes": list(stepped.notes),
         }
         write(place / "done.json", json.dumps(marker, default=str))
@@ -367,18 +346,6 @@ def _every(spec: ProcessSpec) -> range:
     return range(spec.replicates)
 
 
-def _teller(observe: Observer | None, replicate: int, generation: int) -> Any:
-    if observe is None:
-        return None
-
-    def tell(what: str, share: float) -> None:
-        observe(
-            {"event": "working", "block": replicate, "generation": generation, "what": what, "share": share}
-        )
-
-    return tell
-
-
 def _told(replicate: int, generation: int, stepped: Stepped) -> dict[str, Any]:
     first = next(iter(stepped.measurements.values()), ())
     means = {m.metric: float(from_data(as_data(m)).value.mean()) for m in first}
@@ -395,25 +362,14 @@ def _verdict_measured(spec: ProcessSpec, stepped: Stepped) -> None:
             raise SpecError(f"{key} is '{asked}', which this process does not measure{nearest(asked, names)}")
 
 
-def _writing(folder: Folder, spec: ProcessSpec) -> contextlib.AbstractContextManager[None]:
+def _writing(spec: ProcessSpec, folder: Folder) -> contextlib.AbstractContextManager[None]:
     def manifest(status: str) -> dict[str, Any]:
         return manifest_of(spec, status, warnings=list(spec.process.warnings))
 
     def settle(status: str, seconds: float) -> None:
         courses = [_Store(folder, spec, r).read() for r in _every(spec)]
         found = _assembled(spec, courses, folder.path, seconds)
-        write(folder.path / "metrics.parquet", parquet(found.metrics))
-        if status == "completed":
-            status = found.status
-            folder.event("run_done", status=status, failed=len(found.failures))
-        folder.manifest(
-            {
-                **manifest(status),
-                "failures": {str(k): v for k, v in found.failures.items()},
-                "seconds": round(seconds, 3),
-                "checksums": folder.checksums(),
-            }
-        )
+        settled(folder, found, manifest, status, seconds)
 
     return writing(folder, spec, manifest, settle)
 
@@ -434,22 +390,3 @@ def _assembled(spec: ProcessSpec, courses: list[Course], folder: Path | None, se
         seconds=seconds,
         folder=folder,
     )
-
-
-def _with_workers(
-    spec: ProcessSpec, folder: Folder | None, workers: int, observe: Observer | None
-) -> ProcessRun:
-    """Replicates as independent tasks in worker processes, one thread each."""
-    if not spec.repeatable:
-        raise SpecError(
-            "workers read the spec from a file, and an object of this spec has no import path; use workers=1"
-        )
-    with contextlib.ExitStack() as stack:
-        kept = folder is not None
-        if folder is None:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-")))
-            folder = Folder(place / "run")
-        with _writing(folder, spec):
-            work(list(_every(spec)), folder, workers, observe)
-        finished = opened(spec, folder)
-        return finished if kept else replace(finished, folder=None)

@@ -105,7 +105,9 @@ def run_block(
                 state = loop.leap(state)
                 course.absorbed, course.generations = dict(state.absorbed), state.generation
                 break
-            with shelf_at(None if store is None else store.unfinished, _teller(observe, block, generation)):
+            with shelf_at(
+                None if store is None else store.unfinished, teller(observe, block.number, generation)
+            ):
                 state, records = loop.step(state, None if store is None else store.keep)
             shown = pictured(loop, records) if pictures and block.first == 0 else {}
         except UserError:
@@ -141,7 +143,7 @@ def run_block(
     return course
 
 
-def _teller(observe: Observer | None, block: Block, generation: int) -> Listener | None:
+def teller(observe: Observer | None, block: int, generation: int) -> Listener | None:
     """Passes on how far work inside a generation has come."""
     if observe is None:
         return None
@@ -150,7 +152,7 @@ def _teller(observe: Observer | None, block: Block, generation: int) -> Listener
         observe(
             {
                 "event": "working",
-                "block": block.number,
+                "block": block,
                 "generation": generation,
                 "what": what,
                 "share": share,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +16,14 @@ import numpy as np
 
 from autophage.curating import Judged
 from autophage.ecosystem import Flow
-from autophage.errors import RunError, SpecError
+from autophage.errors import SpecError
 from autophage.loop import Loop
 from autophage.runs.blocks import Course, Drawn, Observer, run_block, stored
 from autophage.runs.folder import Folder, write
 from autophage.runs.provenance import is_ecosystem
 from autophage.runs.table import Rows
-from autophage.runs.writing import manifest_of, parquet, work, writing
-from autophage.spec import Spec, read
+from autophage.runs.writing import held, manifest_of, parquet, resumed, settled, with_workers, writing
+from autophage.spec import Spec
 
 if TYPE_CHECKING:
     import polars
@@ -143,58 +141,27 @@ def run(
         return running.run(spec, out, workers, resume=resume, observe=observe, pictures=pictures, **keys)  # type: ignore[return-value]
     resolved = Spec.of(spec, **keys)
     folder = None if out is None else Folder(out)
-    if folder is not None and folder.exists():
-        if not resume:
-            raise RunError(
-                f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out"
-            )
-        resolved = _same(resolved, folder)
-        if folder.manifest().get("status") in ENDED:
-            return _opened(Loop(resolved), folder)
+    resolved, ended = resumed(resolved, folder, resume)
     loop = Loop(resolved)
+    if folder is not None and ended:
+        return _opened(loop, folder)
     if first_models is not None:
         loop.first_models = first_models
     if shared is not None:
         folder = _sharing(folder, loop, Folder(shared))
     if workers > 1 and len(loop.blocks()) > 1:
-        return _with_workers(loop, folder, workers, observe)
+        numbers = [b.number for b in loop.blocks()]
+        claim, back = partial(_writing, loop), partial(_opened, loop)
+        return with_workers(loop.spec, folder, numbers, workers, observe, claim, back)
     started = time.monotonic()
     if folder is None:
         show = (not loop.batched) if pictures is None else pictures
         courses = [run_block(loop, block, None, observe, show) for block in loop.blocks()]
         return _assembled(loop, courses, None, time.monotonic() - started)
-    with _writing(folder, loop):
+    with _writing(loop, folder):
         for block in loop.blocks():
             run_block(loop, block, folder, observe)
     return _opened(loop, folder)
-
-
-ENDED = ("completed", "failed")
-"""The statuses of a run that has nothing left to do."""
-
-
-def _same(spec: Spec, folder: Folder) -> Spec:
-    there = read(folder.spec)
-    if spec.seed_drawn and "seed" in there:
-        spec = spec.model_copy(update={"seed": there["seed"]})
-    same(there, spec.to_dict(), folder)
-    return spec
-
-
-def same(there: dict[str, Any], here: dict[str, Any], folder: Folder) -> None:
-    """Raises `RunError`, naming the keys, where a folder holds a run of another spec."""
-    keys = _differing(there, here)
-    if keys:
-        raise RunError(
-            f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out"
-        )
-
-
-def _differing(a: Any, b: Any, where: str = "") -> list[str]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        names = [*a, *(k for k in b if k not in a)]
-        return [k for n in names for k in _differing(a.get(n), b.get(n), f"{where}.{n}" if where else str(n))]
-    return [] if json.dumps(a, default=str) == json.dumps(b, default=str) else [where]
 
 
 def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
@@ -228,7 +195,7 @@ def _sharing(folder: Folder | None, loop: Loop, other: Folder) -> Folder:
     return folder
 
 
-def _writing(folder: Folder, loop: Loop) -> contextlib.AbstractContextManager[None]:
+def _writing(loop: Loop, folder: Folder) -> contextlib.AbstractContextManager[None]:
     """Claims the folder, keeps its manifest true, and leaves it resumable whatever happens inside."""
     return writing(folder, loop.spec, partial(_manifest, loop), partial(_settle, folder, loop))
 
@@ -236,21 +203,10 @@ def _writing(folder: Folder, loop: Loop) -> contextlib.AbstractContextManager[No
 def _settle(folder: Folder, loop: Loop, status: str, seconds: float) -> None:
     """Writes the metric table and the manifest from what the blocks left behind."""
     assembled = _assembled(loop, stored(folder, loop), folder.path, seconds)
-    write(folder.path / "metrics.parquet", parquet(assembled.metrics))
     if assembled.flows and is_ecosystem(loop.spec):
         assembled.loop = loop
         write(folder.path / "provenance.parquet", parquet(assembled.provenance()))
-    if status == "completed":
-        status = assembled.status
-        folder.event("run_done", status=status, failed=len(assembled.failures))
-    folder.manifest(
-        {
-            **_manifest(loop, status),
-            "failures": {str(k): v for k, v in assembled.failures.items()},
-            "seconds": round(seconds, 3),
-            "checksums": folder.checksums(),
-        }
-    )
+    settled(folder, assembled, partial(_manifest, loop), status, seconds)
 
 
 def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: float) -> Run:
@@ -296,18 +252,11 @@ def _assembled(loop: Loop, courses: list[Course], folder: Path | None, seconds: 
 
 def load(path: str | Path) -> Run:
     """A run from its folder, finished or not. Raises `RunError` when there is none."""
-    folder = Folder(path)
-    if not folder.exists():
-        raise RunError(f"there is no run at {path}: no spec.yaml in it")
-    raw = read(folder.spec)
+    folder, raw = held(path)
     if "process" in raw:
         from autophage.processes import running
 
         return running.load(path)  # type: ignore[return-value]
-    if "<object" in json.dumps(raw, default=str):
-        raise RunError(
-            f"the run at {path} used an object that has no import path; call run() with the object and resume=True"
-        )
     return _opened(Loop(Spec.of(raw)), folder)
 
 
@@ -320,24 +269,6 @@ def _opened(loop: Loop, folder: Folder) -> Run:
 
 def _manifest(loop: Loop, status: str) -> dict[str, Any]:
     return manifest_of(loop.spec, status, paths=dict(loop.paths), warnings=loop.warnings)
-
-
-def _with_workers(loop: Loop, folder: Folder | None, workers: int, observe: Observer | None) -> Run:
-    """Blocks as independent tasks in worker processes, one thread each."""
-    if not loop.spec.repeatable:
-        raise SpecError(
-            "workers read the spec from a file, and an object of this spec has no import path; use workers=1"
-        )
-    with contextlib.ExitStack() as stack:
-        kept = folder is not None
-        if folder is None:
-            folder = Folder(
-                Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))) / "run"
-            )
-        with _writing(folder, loop):
-            work([b.number for b in loop.blocks()], folder, workers, observe)
-        finished = _opened(loop, folder)
-        return finished if kept else replace(finished, folder=None)
 
 
 def environment_of(loop: Loop) -> Mapping[str, Any]:

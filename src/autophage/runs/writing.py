@@ -1,29 +1,33 @@
-"""What every run on disk does, whatever runs: claim its folder, keep the manifest true, hand work to worker processes."""
+"""What every run on disk does, whatever runs: claim its folder or go on in it, keep the manifest true, hand work to worker
+processes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from autophage import __version__
-from autophage.errors import RunError
-from autophage.runs.folder import Folder
-from autophage.worker import environment
+from autophage.errors import RunError, SpecError
+from autophage.runs.folder import Folder, write
+from autophage.runs.workers import side_by_side
+from autophage.spec import read
 
 if TYPE_CHECKING:
     import polars
 
 Observer = Callable[[dict[str, Any]], None]
 
+ENDED = ("completed", "failed")
+"""The statuses of a run that has nothing left to do."""
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "polars", "torch", "zuko")
 
 
@@ -119,49 +123,104 @@ def parquet(frame: polars.DataFrame) -> bytes:
 
 def work(numbers: Sequence[int], folder: Folder, workers: int, observe: Observer | None) -> None:
     """Blocks as independent tasks in worker processes of one thread each. Raises `RunError` with a worker's last words."""
-    waiting = list(numbers)
-    busy: dict[int, subprocess.Popen[bytes]] = {}
-    heard: dict[int, IO[bytes]] = {}
+    tasks = ((number, ["autophage.worker", str(folder.path), str(number)]) for number in numbers)
     told = len(folder.events())
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                number = waiting.pop(0)
-                command = [sys.executable, "-m", "autophage.worker", str(folder.path), str(number)]
-                # Its own session: Ctrl-C reaches the parent only, which then stops the workers in order. Its standard
-                # input ends when the parent does, whatever ends it. What it says goes to a file, which never fills up.
-                heard[number] = tempfile.TemporaryFile()  # noqa: SIM115
-                busy[number] = subprocess.Popen(
-                    command,
-                    env=environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=heard[number],
-                    stderr=heard[number],
-                    start_new_session=True,
-                )
-            time.sleep(0.1)
-            for number, process in list(busy.items()):
-                if process.poll() is not None:
-                    del busy[number]
-                    if process.stdin is not None:
-                        process.stdin.close()
-                    with heard.pop(number) as file:
-                        file.seek(0)
-                        lines = file.read().decode(errors="replace").strip().splitlines()
-                    last = lines[-1] if lines else f"exit code {process.returncode}"
-                    if process.returncode == 2:
-                        raise RunError(last)
-                    if process.returncode:
-                        raise RunError(f"the worker of block {number} died ({last}); go on with --resume")
+    with contextlib.closing(side_by_side(tasks, workers)) as rounds:
+        for ended in rounds:
+            for number, code, last in ended:
+                if code == 2:
+                    raise RunError(last)
+                if code:
+                    raise RunError(f"the worker of block {number} died ({last}); go on with --resume")
             if observe is not None:
                 events = folder.events()
                 for event in events[told:]:
                     observe(event)
                 told = len(events)
-    finally:
-        for process in busy.values():
-            process.kill()  # every file is whole at any moment, so nothing is gained by asking gently
-        for process in busy.values():
-            process.communicate()
-        for file in heard.values():
-            file.close()
+
+
+def with_workers(
+    spec: Any,
+    folder: Folder | None,
+    numbers: Sequence[int],
+    workers: int,
+    observe: Observer | None,
+    claim: Callable[[Folder], contextlib.AbstractContextManager[None]],
+    opened: Callable[[Folder], Any],
+) -> Any:
+    """What has come out, `opened` from its folder, which is a passing one where none is given, after these blocks in worker
+    processes."""
+    if not spec.repeatable:
+        raise SpecError(
+            "workers read the spec from a file, and an object of this spec has no import path; use workers=1"
+        )
+    with contextlib.ExitStack() as stack:
+        place = folder
+        if place is None:
+            passing = stack.enter_context(tempfile.TemporaryDirectory(prefix="autophage-"))
+            place = Folder(Path(passing) / "run")
+        with claim(place):
+            work(numbers, place, workers, observe)
+        done = opened(place)
+        return done if folder is not None else replace(done, folder=None)
+
+
+def settled(
+    folder: Folder, found: Any, manifest: Callable[[str], dict[str, Any]], status: str, seconds: float
+) -> None:
+    """Writes the metric table of what has been `found` so far, and the manifest."""
+    write(folder.path / "metrics.parquet", parquet(found.metrics))
+    if status == "completed":
+        status = found.status
+        folder.event("run_done", status=status, failed=len(found.failures))
+    folder.manifest(
+        {
+            **manifest(status),
+            "failures": {str(k): v for k, v in found.failures.items()},
+            "seconds": round(seconds, 3),
+            "checksums": folder.checksums(),
+        }
+    )
+
+
+def resumed(spec: Any, folder: Folder | None, resume: bool) -> tuple[Any, bool]:
+    """The spec, with the seed that the folder's run has drawn where none is given; and whether that run has ended.
+
+    Raises `RunError` where there is one that is not to go on, or one of another spec.
+    """
+    if folder is None or not folder.exists():
+        return spec, False
+    if not resume:
+        raise RunError(
+            f"{folder.path} already holds a run; add --resume to go on with it, or choose another --out"
+        )
+    there = read(folder.spec)
+    if spec.seed_drawn and "seed" in there:
+        seed = {"seed": there["seed"]}
+        spec = spec.model_copy(update=seed) if hasattr(spec, "model_copy") else replace(spec, **seed)
+    keys = _differing(there, spec.to_dict())
+    if keys:
+        raise RunError(
+            f"{folder.path} holds a run of another spec (they differ in {', '.join(keys[:8])}); choose another --out"
+        )
+    return spec, folder.manifest().get("status") in ENDED
+
+
+def _differing(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        names = [*a, *(k for k in b if k not in a)]
+        return [k for n in names for k in _differing(a.get(n), b.get(n), f"{where}.{n}" if where else str(n))]
+    return [] if json.dumps(a, default=str) == json.dumps(b, default=str) else [where]
+
+
+def held(path: str | Path) -> tuple[Folder, dict[str, Any]]:
+    """The folder of a run, and its spec as plain data. Raises `RunError` where there is none, or none that can be read."""
+    folder = Folder(path)
+    if not folder.exists():
+        raise RunError(f"there is no run at {path}: no spec.yaml in it")
+    raw = read(folder.spec)
+    if "<object" in json.dumps(raw, default=str):
+        raise RunError(
+            f"the run at {path} used an object that has no import path; call run() with the object and resume=True"
+        )
+    return folder, raw

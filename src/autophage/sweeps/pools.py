@@ -6,7 +6,6 @@ import contextlib
 import json
 import selectors
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from autophage.errors import MissingExtra, RunError, UserError
+from autophage.runs.workers import last_words, started
 from autophage.sweeps.store import Store
 from autophage.sweeps.tasks import Columns, Work
-from autophage.worker import environment
 
 Task = Sequence[int]
 
@@ -31,20 +30,13 @@ def here(work: Work, tasks: Sequence[Task], folder: Path | None) -> Iterator[Col
 def processes(store: Store, tasks: Sequence[Task], workers: int, runs: bool) -> Iterator[Columns]:
     """Every task, each done by the next worker that is free. `runs`: single runs are kept in the folder."""
     waiting = deque(tasks)
-    command = [sys.executable, "-m", "autophage.sweeps.worker", str(store.path), *(["runs"] if runs else [])]
+    words = ["autophage.sweeps.worker", str(store.path), *(["runs"] if runs else [])]
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         busy = 0
         for _ in range(min(workers, len(tasks))):
             said = stack.enter_context(tempfile.TemporaryFile())
-            process = subprocess.Popen(
-                command,
-                env=environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C reaches the parent only, which then ends its workers
-            )
+            process = started(words, said, subprocess.PIPE)
             stack.callback(process.wait)
             stack.callback(
                 process.kill
@@ -61,7 +53,7 @@ def processes(store: Store, tasks: Sequence[Task], workers: int, runs: bool) -> 
                 line = process.stdout.readline()
                 if not line:
                     raise RunError(
-                        f"a worker of the sweep died ({_last(said, process)}); run it again to go on"
+                        f"a worker of the sweep died ({last_words(said, process)}); run it again to go on"
                     )
                 columns = _columns(json.loads(line))
                 if waiting:
@@ -95,12 +87,6 @@ def _columns(answered: dict[str, Any]) -> Columns:
 def _closed(pipe: IO[bytes]) -> None:
     with contextlib.suppress(OSError):
         pipe.close()
-
-
-def _last(said: IO[bytes], process: subprocess.Popen[bytes]) -> str:
-    said.seek(0)
-    lines = said.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"exit code {process.wait()}"
 
 
 def ray_cluster(work: Work, tasks: Sequence[Task], folder: Path | None) -> Iterator[Columns]:

@@ -38,6 +38,10 @@ class State:
     x0: Tensor | None = None
 
 
+Draw = Callable[[int], Tensor]
+"""draw(i): standard normal noise of the records' shape for step i, always the same for the same i."""
+
+
 @dataclass(frozen=True)
 class Step:
     """Step `number` of a ladder, and what a sampler may ask for on the way."""
@@ -46,7 +50,7 @@ class Step:
     ladder: tuple[float, ...]
     denoise: Denoiser
     label: Tensor | None
-    draw: Callable[[int], Tensor]
+    draw: Draw
     clip: tuple[float, float] | None
 
     @property
@@ -139,7 +143,7 @@ class Sampler(ABC):
         denoise: Denoiser,
         start: Tensor | State,
         ladder: Tensor,
-        draw: Callable[[int], Tensor],
+        draw: Draw,
         label: Tensor | None = None,
     ) -> Tensor:
         """The records (n, ...) at the ladder's last level.
@@ -147,7 +151,7 @@ class Sampler(ABC):
         denoise: D(y (n, ...), sigma (), label (n,) or None) -> x0-hat (n, ...).
         start: y (n, ...) at ladder[0], of the float type that is worked in; or the `State` where a walk was left.
         ladder: (steps + 1,) noise levels, strictly decreasing, the last one usually 0.
-        draw: draw(i), standard normal noise of start's shape for step i, always the same for the same i.
+        draw: standard normal noise of start's shape for each step, always the same for the same one.
         label: (n,) class of each record, or None.
 
         Raises `SpecError` for a ladder that is none, and `FitFailed`, naming the step, where an estimate is not finite.
@@ -163,7 +167,7 @@ class Sampler(ABC):
         denoise: Denoiser,
         start: Tensor | State,
         ladder: Tensor,
-        draw: Callable[[int], Tensor],
+        draw: Draw,
         label: Tensor | None = None,
     ) -> Iterator[State]:
         """The states after each step that is left to do; `sample` returns the last one's y."""
