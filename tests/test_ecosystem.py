@@ -294,11 +294,15 @@ def test_labels_that_the_data_do_not_have_end_the_generation():
 def test_a_class_of_fewer_than_three_records_keeps_its_gaussian():
     from autophage.learners.class_gaussian import ClassGaussian
 
-    x = np.random.default_rng(0).normal(size=(80, 2)) + np.repeat([[0, 0], [9, 0], [0, 9], [9, 9]], 20, axis=0)
+    x = np.random.default_rng(0).normal(size=(80, 2)) + np.repeat(
+        [[0, 0], [9, 0], [0, 9], [9, 9]], 20, axis=0
+    )
     label = np.repeat(np.arange(4), 20)
     first = ClassGaussian(start="previous").fit(Samples.of(x, label=label), key=None)
     rows = np.r_[0:10, 20:22, 40:43]  # ten, two, three and no records
-    second = ClassGaussian(start="previous").fit(Samples.of(x[rows], label=label[rows]), start=first, key=None)
+    second = ClassGaussian(start="previous").fit(
+        Samples.of(x[rows], label=label[rows]), start=first, key=None
+    )
     assert second.report == {"kept_classes": [1, 3]} and first.report is None
     for c in (1, 3):
         np.testing.assert_array_equal(second.means[c], first.means[c])

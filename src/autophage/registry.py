@@ -438,7 +438,10 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "gcca": ("autophage.multiview.linear:GCCA", "the same of two or more (MAXVAR)"),
         "dcca": ("autophage.multiview.deep:DCCA", "deep canonical correlation analysis of two views"),
         "dgcca": ("autophage.multiview.deep:DGCCA", "the same of two or more"),
-        "dccae": ("autophage.multiview.dccae:DCCAE", "deep correlation analysis that also rebuilds its views"),
+        "dccae": (
+            "autophage.multiview.dccae:DCCAE",
+            "deep correlation analysis that also rebuilds its views",
+        ),
         "dcca_private": (
             "autophage.multiview.dccae:DCCAPrivate",
             "the same, with a private code for what other views lack",

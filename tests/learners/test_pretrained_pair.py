@@ -56,7 +56,10 @@ def test_a_pair_of_checkpoints_runs_resumes_and_publishes(tmp_path, monkeypatch)
     assert [f[:3] for f in part.flows["painter"][2]] == [("captioner", 1, "painter/1")]
 
     again = load(tmp_path / "part")
-    for agent, file in (("painter", "pytorch_lora_weights.safetensors"), ("captioner", "adapter_model.safetensors")):
+    for agent, file in (
+        ("painter", "pytorch_lora_weights.safetensors"),
+        ("captioner", "adapter_model.safetensors"),
+    ):
         place = tmp_path / "part" / "replicate_0000" / "generation_0002" / agent / "model.safetensors"
         from safetensors.numpy import load as opened
 
