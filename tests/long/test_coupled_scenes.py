@@ -111,5 +111,5 @@ def test_longer_captions_keep_more_of_the_scenes(tmp_path: Path) -> None:
         first, last = ends(run, "painter", "frechet_pca64")
         assert last > first
         assert (place / "budget_4" / "report.html").is_file()
-    first, last = ends(runs[4], "captioner", "judge_alignment")
+    first, last = ends(runs[4], "captioner", "judge_alignment_exact")
     assert last > first - 0.1
