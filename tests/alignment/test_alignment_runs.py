@@ -243,3 +243,32 @@ def test_fidelity_of_the_same_law_and_of_one_point():
     assert point["recall_k3"].value < 0.1 and point["diversity_pixels"].value < 0.02
     assert diversity(np.zeros((5, 2))) == 0
     assert effective(np.array([0.5, 0.5, 0.0])) == pytest.approx(2)
+
+
+def test_the_frontier_stands_at_the_head_of_the_page(tmp_path):
+    """Two figures, the same bytes whenever they are made."""
+    spec = {
+        "name": "frontier",
+        "seed": 0,
+        "generations": 3,
+        "replicates": 2,
+        "process": {
+            "kind": "alignment",
+            "data": {"kind": "eight_gaussians", "radius": 1.0, "deviation": 0.15},
+            "reward": {"kind": "distance", "point": [1.0, 0.3]},
+            "method": ["ppo", "base"],
+            "samples": 32,
+            "reference": 64,
+            "last_noise": 0.005,
+            "steps": 4,
+        },
+    }
+    done = autophage.run(spec)
+    found = done.spec.process.exhibits(done.metrics)
+    assert [e.title for e in found] == ["Reward against distance from the base", "Reward against diversity"]
+    assert all(e.content.startswith(b"\x89PNG") for e in found)
+    again = done.spec.process.exhibits(done.metrics)
+    assert [e.content for e in found] == [e.content for e in again]
+    text = done.report(tmp_path / "page.html").read_text()
+    assert text.index('id="exhibits"') < text.index('id="courses"')
+    assert text.count('class="drawn"') == 2

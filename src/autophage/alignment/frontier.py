@@ -8,6 +8,7 @@ equal reward.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,20 @@ def points(metrics: polars.DataFrame, against: str) -> polars.DataFrame:
 
 
 def picture(metrics: polars.DataFrame, against: str, path: str | Path) -> Path:
+    """The frontier as a file (`drawn`), whose ending says its format."""
+    path = Path(path)
+    path.write_bytes(drawn(metrics, against, path.suffix.removeprefix(".")))
+    return path
+
+
+def drawn(
+    metrics: polars.DataFrame, against: str, kind: str = "png", agents: Sequence[str] | None = None
+) -> bytes:
     """Draws the frontier: a thin line for each replicate from generation 0 on, and a thick one for each arm's mean at
-    equal rewards, where all of its replicates have been. The file's ending says its format."""
+    equal rewards, where all of its replicates have been. `agents` are the arms in the order of their colours, that of the table
+    unless given. Raises `DataError` where `against` was not measured."""
+    from io import BytesIO
+
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -73,9 +86,7 @@ def picture(metrics: polars.DataFrame, against: str, path: str | Path) -> Path:
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.0), layout="constrained")
         axes = figure.subplots()
-        for (agent,), colour in zip(
-            table.select("agent").unique(maintain_order=True).iter_rows(), COLOURS, strict=False
-        ):
+        for agent, colour in zip(agents or table["agent"].unique(maintain_order=True), COLOURS, strict=False):
             courses = [
                 (part["reward"].to_numpy(), part[against].to_numpy())
                 for _, part in sorted(
@@ -89,8 +100,9 @@ def picture(metrics: polars.DataFrame, against: str, path: str | Path) -> Path:
         axes.set_xlabel("mean reward")
         axes.set_ylabel(against.replace("_", " "))
         axes.legend()
-        figure.savefig(path)
-    return Path(path)
+        content = BytesIO()
+        figure.savefig(content, format=kind, dpi=200)
+    return content.getvalue()
 
 
 def _mean_at_rewards(courses: list[tuple[np.ndarray, np.ndarray]], places: int = 60) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from autophage.alignment.update import Update, Updated, adam, kl_to_base, moment
 from autophage.alignment.weights import CONVENTIONS, Steps, Weights, even, reshaped
 from autophage.curation.rewards import Reward, reward_of, written
 from autophage.data.arguments import not_negative, one_of, positive, whole_number
-from autophage.errors import SpecError
+from autophage.errors import DataError, SpecError
 from autophage.keys import Key
 from autophage.metrics.features import fitted, training_records
 from autophage.metrics.frechet import Frechet
@@ -32,12 +33,13 @@ from autophage.processes.process import Finding, Process, Shown, Stepped
 if TYPE_CHECKING:
     import polars
 
-    from autophage.report.page import Gallery
+    from autophage.report.page import Exhibit, Gallery
 
 SHOWN = 64
 """Records that a gallery keeps."""
 FEWEST = 8
 """Records that fidelity is measured on, at least."""
+FRONTIER = "A thin line is one replicate from generation 0 on, a thick one the mean where all have had the same reward."
 LOST = 0.8
 """Diversity below this share of the base's is diversity lost."""
 
@@ -455,6 +457,20 @@ class Alignment(Process):
         from autophage.alignment.frontier import findings
 
         return findings(metrics, self.target, LOST)
+
+    def exhibits(self, metrics: polars.DataFrame) -> list[Exhibit]:
+        """The frontier: what each method's reward costs in fidelity, and in diversity."""
+        from autophage.alignment.frontier import drawn
+        from autophage.report.page import Exhibit
+
+        found = []
+        for row, title in (
+            (self.verdict["risk"], "Reward against distance from the base"),
+            (self.verdict["diversity"], "Reward against diversity"),
+        ):
+            with contextlib.suppress(DataError):
+                found.append(Exhibit(title, drawn(metrics, row, agents=self.agents), FRONTIER))
+        return found
 
     def _shown(self, x: np.ndarray) -> Shown:
         shape = tuple(self.data.shape)

@@ -77,6 +77,7 @@ def page_of(run: ProcessRun) -> Page:
         citations=cited(process, predictions),
         notes=[*notes, *stopped(run.stops), *run.warnings],
         directions=_directions(run),
+        exhibits=process.exhibits(run.metrics),
     )
 
 

@@ -24,7 +24,7 @@ from autophage.parts import CONFIG, Measurement, Prediction
 if TYPE_CHECKING:
     import polars
 
-    from autophage.report.page import Gallery
+    from autophage.report.page import Exhibit, Gallery
 
 
 class Shown(NamedTuple):
@@ -141,6 +141,10 @@ class Process(ABC):
 
     def findings(self, metrics: polars.DataFrame) -> list[Finding]:
         """What the metric table of one agent says in the process's own words."""
+        return []
+
+    def exhibits(self, metrics: polars.DataFrame) -> list[Exhibit]:
+        """Figures of its own for the head of a page, from the metric table of all agents."""
         return []
 
     def gallery(self, agent: str, shown: Mapping[int, Shown]) -> Gallery | None:

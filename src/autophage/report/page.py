@@ -140,6 +140,16 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A figure that what ran has drawn itself."""
+
+    title: str
+    content: bytes
+    """A PNG."""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything on one page, ready to be drawn."""
 
@@ -171,6 +181,8 @@ class Page:
     """Of runs of several agents: who trained on whom."""
     about: str = "Self-consuming loop"
     """What ran, in the line above the title."""
+    exhibits: Sequence[Exhibit] = ()
+    """Figures before the courses."""
 
     def __post_init__(self) -> None:
         if not self.arms:

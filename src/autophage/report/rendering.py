@@ -19,6 +19,7 @@ from autophage.report.gallery import layout
 from autophage.report.judgement import shown as judgements
 from autophage.report.ledger import cards as ledger_cards
 from autophage.report.ledger import specifications as ledger_specifications
+from autophage.report.montage import embedded
 from autophage.report.page import Page
 from autophage.report.shell import filled, linked, write_bytes
 from autophage.report.vegalite import COLOURS, describe, hover_text, specification
@@ -97,6 +98,7 @@ def _rendered(page: Page, reel: Film | None) -> str:
         "predicted": any(chart.curves for chart in drawn),
         "galleries": layout(page.arms),
         "described": described(page.arms),
+        "exhibits": [(e, embedded(e.content, "png")) for e in page.exhibits],
         "ecosystems": [ecosystems(e) for e in page.ecosystems],
         "film": reel,
         "side_by_side": side_by_side(page),
