@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autophage import registry
-from autophage.ecosystem import chains, real_used, root
+from autophage.ecosystem import begins, real_used
 from autophage.errors import SpecError, UserError
 from autophage.parts import Model
 from autophage.piles import planned_fresh
@@ -60,7 +60,7 @@ def _begun(spec: Spec, agents: Mapping[str, Any], real: Mapping[str, int], name:
     """Real records that an agent cannot get as fresh ones, since generation 0 has had them."""
     if spec.real_parts == "shared":
         return real[name]
-    return sum(max(real[a] for a in agents if root(agents, a) == chain) for chain in chains(agents))
+    return sum(begins(agents, real).values())
 
 
 def _learner(spec: Spec, agent: Any, where: str) -> None:

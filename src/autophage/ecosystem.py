@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from autophage import registry
 from autophage.errors import FitFailed, SpecError
 from autophage.intake import refuse_unknown, sentence
 from autophage.parts import Sampling
-from autophage.samples import REAL, Samples
+from autophage.samples import REAL, Samples, Segments
 
 REAL_RECORDS = "real"
 """What `given` says where models are given real records."""
@@ -163,10 +164,13 @@ def real_used(spec: Any, real: Mapping[str, int]) -> int:
     plans = (a.workflow.plan(t, real[n]) for n, a in spec.agents.items() for t in range(1, spec.generations))
     if spec.bootstrap or any(row.origin == "fresh" and row.count for plan in plans for row in plan.rows):
         return len(spec.data.train())
-    by_chain = [
-        max(real[a] for a in spec.agents if root(spec.agents, a) == chain) for chain in chains(spec.agents)
-    ]
-    return sum(by_chain) if spec.real_parts == "own" else max(by_chain)
+    begun = begins(spec.agents, real).values()
+    return sum(begun) if spec.real_parts == "own" else max(begun)
+
+
+def begins(agents: Mapping[str, AgentSpec], real: Mapping[str, int]) -> dict[str, int]:
+    """By the first agent of each chain, the real records that the chain begins with. `real` are the sizes of generation 0."""
+    return {chain: max(real[a] for a in agents if root(agents, a) == chain) for chain in chains(agents)}
 
 
 def feeds_from(given: Any, agents: Mapping[str, AgentSpec]) -> tuple[Feed, ...]:
@@ -259,14 +263,25 @@ def flows(data: Any) -> tuple[Flow, ...]:
         return ()
     sums: dict[tuple[str, int, str], float] = {}
     for part in parts:
-        agent, generation = np.asarray(part.agent), np.asarray(part.generation)
-        weight = np.asarray(part.weight, dtype=np.float64)
-        source = np.asarray(part.fields.get("source", np.zeros(len(part), "<U1")))
-        found, where = np.unique(np.rec.fromarrays([agent, generation, source]), return_inverse=True)
-        for row, mass in zip(found.tolist(), np.bincount(where.ravel(), weight), strict=True):
-            sums[row] = sums.get(row, 0.0) + float(mass)
+        nobody = np.broadcast_to(np.array("", "<U1"), (len(part),))
+        columns = (part.agent, part.generation, part.fields.get("source", nobody), part.weight)
+        ends = sorted({0, len(part), *(int(e) for c in columns if isinstance(c, Segments) for e in c.starts)})
+        for low, high in pairwise(ends):
+            for row, mass in _masses(*(np.asarray(c[low:high]) for c in columns)):
+                sums[row] = sums.get(row, 0.0) + mass
     total = sum(sums.values())
     return tuple(Flow(*row, mass / total) for row, mass in sorted(sums.items(), key=lambda item: item[0][1]))
+
+
+def _masses(
+    agent: np.ndarray, generation: np.ndarray, source: np.ndarray, weight: np.ndarray
+) -> list[tuple[Any, float]]:
+    """The origins among records that lie together, and their weight. A pool is mostly made of batches whose records share one
+    entry a column, and these must not be read record by record."""
+    if not any(column.strides[0] for column in (agent, generation, source, weight)):
+        return [((agent[0].item(), generation[0].item(), source[0].item()), float(weight[0]) * len(weight))]
+    found, where = np.unique(np.rec.fromarrays([agent, generation, source]), return_inverse=True)
+    return list(zip(found.tolist(), np.bincount(where.ravel(), weight).tolist(), strict=True))
 
 
 def needed(

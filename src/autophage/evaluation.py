@@ -11,7 +11,7 @@ import numpy as np
 from autophage.ecosystem import REAL_RECORDS, describers, real_used
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
-from autophage.parts import Model
+from autophage.parts import Model, sampled
 from autophage.samples import Batch, Samples
 
 if TYPE_CHECKING:
@@ -92,11 +92,7 @@ class Evaluation:
             n = self._loop.spec.evaluation_size or len(self.source.reference())
             given = self.given(n)
             key = self.key / "draw"
-            drawn = (
-                self.sampler.sample(n, key=key)
-                if given is None
-                else self.sampler.sample(n, key=key, given=given)
-            )
+            drawn = sampled(self.sampler, n, key, given)
             if len(drawn) < n:
                 raise FitFailed(
                     f"the model of {self.agent} gave {len(drawn)} records for evaluation, {n} were asked for"
@@ -113,8 +109,7 @@ class Evaluation:
         if self._given is None:
             return None
         if self._given == REAL_RECORDS:
-            held = self.source.reference()
-            return held[np.arange(n) % len(held)]
+            return self.source.reference().cycled(n)
         return self.peers[self._given].generated(0)
 
     def first(self) -> Model:

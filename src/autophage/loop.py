@@ -188,10 +188,7 @@ class Loop:
         """Where an agent gets its real records: where all do, or, from its chain's own part of them."""
         reuse, skip, used = getattr(self.agents[name].workflow, "reuse", False), 0, self.real[name]
         if self.spec.real_parts == "own":
-            sizes = {
-                chain: max(self.real[a] for a in self.agents if ecosystem.root(self.agents, a) == chain)
-                for chain in ecosystem.chains(self.agents)
-            }
+            sizes = ecosystem.begins(self.agents, self.real)
             at = list(sizes).index(ecosystem.root(self.agents, name))
             skip, used = sum(list(sizes.values())[:at]), sum(sizes.values())
         return RealData(
@@ -452,7 +449,7 @@ class Loop:
         if curations:
 
             def more(n: int, stream: Key) -> Any:
-                again = None if given is None else given[np.arange(n) % len(given)]
+                again = None if given is None else given.cycled(n)
                 return self._stamped(name, pile.sampled(sampler, n, stream, again), n, t, again)
 
             def first() -> Model:
@@ -474,7 +471,7 @@ class Loop:
         if source is None:
             return None
         if source == REAL_RECORDS:
-            return pile.real[np.arange(n) % len(pile.real)]
+            return pile.real.cycled(n)
         if drawn[source] is None:
             raise FitFailed(f"{source} made no records that {name} could be given")
         return drawn[source][:n]
@@ -531,10 +528,9 @@ class Loop:
     def _record(self, view: Evaluation, data: Any, drawn: Any) -> Generation:
         share = np.broadcast_to(np.asarray(view.real_share, dtype=np.float64), (view.replicates,))
         measurements: list[Measurement] = []
-        describes = getattr(self.agents[view.agent].learner, "describes", False)
         for metric in self.spec.metrics:
             # What describes others' records makes none of its own.
-            if not describes or metric.of_descriptions or "samples" not in metric.needs:
+            if not view.describes or metric.of_descriptions or "samples" not in metric.needs:
                 measurements += metric.measure(view)
         kept = None if isinstance(drawn, tuple) else drawn
         return Generation(

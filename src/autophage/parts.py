@@ -86,6 +86,11 @@ class Model(ABC):
         raise NotImplementedError
 
 
+def sampled(model: Model, n: int, key: Key, given: Samples | None = None) -> Any:
+    """n records of a model, which is given some only where there are any: a stranger's need not know the word."""
+    return model.sample(n, key=key) if given is None else model.sample(n, key=key, given=given)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How a model of the loop is sampled. Unset means plain sampling from the fitted law."""

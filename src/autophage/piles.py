@@ -15,7 +15,7 @@ import numpy as np
 
 from autophage.errors import FitFailed, SpecError
 from autophage.keys import Key
-from autophage.parts import Model, Source, SufficientLearner
+from autophage.parts import Model, Source, SufficientLearner, sampled
 from autophage.samples import REAL, Batch, Samples, reckonable
 from autophage.workflows import Plan, Row, Workflow
 
@@ -172,7 +172,7 @@ class Records:
     def sampled(self, model: Model, n: int, key: Key, given: Samples | None = None) -> Any:
         """n records of the model for the next plan; what it makes of `given` ones, where there are any."""
         given = self.real if self.relabelled else given
-        return model.sample(n, key=key) if given is None else model.sample(n, key=key, given=given)
+        return sampled(model, n, key, given)
 
     def grown(self, piece: Any, fresh: int = 0) -> Records:
         """The pile with the newest generation's records; what no later plan asks for is let go."""

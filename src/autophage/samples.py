@@ -218,6 +218,10 @@ class Samples:
         x = self.x
         return np.asarray(x.reshape(len(x), -1), dtype=np.float64)
 
+    def cycled(self, n: int) -> Samples:
+        """n records: these, from the start again where there are fewer."""
+        return self[np.arange(n) % len(self)]
+
     @property
     def columns(self) -> tuple[Field, Field, Field]:
         """Generation, agent and weight."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
 
-from exit_at_write import DIED, dying_at, in_child
+from exit_at_write import dying_at_every_point
 
 from autophage.processes.running import run, run_replicate
 from autophage.processes.spec import ProcessSpec
@@ -22,22 +22,7 @@ def main(path: str, place: Path) -> int:
     spec = ProcessSpec.of(path)
     run_replicate(spec, 0)
     manifest_of(spec, "running")
-    k = 0
-    while True:
-        k += 1
-        folder = place / str(k) / "run"
-
-        def dying(k: int = k, folder: Path = folder) -> None:
-            dying_at(k)
-            run(spec, folder)
-
-        ended = in_child(dying)
-        if ended == 0:
-            print(k - 1)
-            return 0
-        if ended != DIED or in_child(lambda folder=folder: run(spec, folder, resume=True)) != 0:
-            print(f"at point {k} the run ended with {ended}, or could not be resumed", file=sys.stderr)
-            return 1
+    return dying_at_every_point(run, spec, place)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,8 @@ def dying_at(k: int) -> None:
     os.replace, os.write = replaced, written
 
 
-def main(spec: str, place: Path) -> int:
-    blocks.CHECKPOINT_SECONDS = 0.0
-    # Once in memory and without polars, so that children find everything imported.
-    loop = Loop(Spec.of(spec))
-    blocks.run_block(loop, loop.blocks()[0])
-    environment_of(loop)
-    spec = loop.spec
+def dying_at_every_point(run, spec, place: Path) -> int:
+    """0 where every run that died could be resumed; how many points there were is printed."""
     k = 0
     while True:
         k += 1
@@ -84,6 +79,15 @@ def main(spec: str, place: Path) -> int:
         if ended != DIED or in_child(lambda folder=folder: run(spec, folder, resume=True)) != 0:
             print(f"at point {k} the run ended with {ended}, or could not be resumed", file=sys.stderr)
             return 1
+
+
+def main(spec: str, place: Path) -> int:
+    blocks.CHECKPOINT_SECONDS = 0.0
+    # Once in memory and without polars, so that children find everything imported.
+    loop = Loop(Spec.of(spec))
+    blocks.run_block(loop, loop.blocks()[0])
+    environment_of(loop)
+    return dying_at_every_point(run, loop.spec, place)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ from autophage.parts import Measurement
 from autophage.processes.process import Broken, Finding, Shown, Stepped
 from autophage.processes.spec import ProcessSpec
 from autophage.registry import nearest
-from autophage.runs.blocks import OUT_OF_MEMORY, as_data, from_data, read_json, reason_of, teller
+from autophage.runs.blocks import (
+    OUT_OF_MEMORY,
+    as_data,
+    from_data,
+    read_json,
+    reason_of,
+    require_measured,
+    teller,
+)
 from autophage.runs.folder import Folder, npz, unnpz, write
 from autophage.runs.table import Rows
 from autophage.runs.writing import Observer, held, manifest_of, resumed, settled, with_workers, writing
@@ -206,7 +214,8 @@ def run_replicate(
             course.last = error.last if isinstance(error, Broken) else {}
             break
         if g == 0:
-            _verdict_measured(spec, stepped)
+            names = dict.fromkeys(m.metric for found in stepped.measurements.values() for m in found)
+            require_measured(spec, names, "this process does not measure")
         state = stepped.state
         course.add(stepped.measurements, stepped.shown if pictures and replicate == 0 else {}, stepped.notes)
         course.judge(spec)
@@ -350,16 +359,6 @@ def _told(replicate: int, generation: int, stepped: Stepped) -> dict[str, Any]:
     first = next(iter(stepped.measurements.values()), ())
     means = {m.metric: float(from_data(as_data(m)).value.mean()) for m in first}
     return {"event": "generation_done", "block": replicate, "generation": generation, "metrics": means}
-
-
-def _verdict_measured(spec: ProcessSpec, stepped: Stepped) -> None:
-    """A metric of a verdict or a stop rule that nobody measures is refused after one generation, not when the run has ended."""
-    names = dict.fromkeys(m.metric for found in stepped.measurements.values() for m in found)
-    wanted = [(f"verdict.{key}", getattr(spec.verdict, key)) for key in ("risk", "diversity")]
-    wanted += [(f"stop[{i}].metric", rule.metric) for i, rule in enumerate(spec.stop)]
-    for key, asked in wanted:
-        if asked is not None and asked.removeprefix("-") not in names:
-            raise SpecError(f"{key} is '{asked}', which this process does not measure{nearest(asked, names)}")
 
 
 def _writing(spec: ProcessSpec, folder: Folder) -> contextlib.AbstractContextManager[None]:

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from autophage.ecosystem import Flow
 from autophage.errors import FitFailed, RunError, SpecError, UserError
 from autophage.keys import Key
 from autophage.loop import Block, Generation, Loop, State
-from autophage.parts import Measurement
+from autophage.parts import Measurement, sampled
 from autophage.registry import nearest
 from autophage.runs.folder import Folder, get_samples, npz, put_samples, unnpz, write
 from autophage.runs.table import Rows
@@ -121,7 +121,8 @@ def run_block(
             course.failure = {"generation": generation, "reason": reason_of(error)}
             break
         if generation == 0:
-            _verdict_measured(loop, records)
+            names = dict.fromkeys(m.metric for r in records for m in r.measurements)
+            require_measured(loop.spec, names, "no metric measures")
         course.add(records)
         for agent, drawn in shown.items():
             course.pictures.setdefault(agent, {})[generation] = drawn
@@ -162,15 +163,14 @@ def teller(observe: Observer | None, block: int, generation: int) -> Listener | 
     return tell
 
 
-def _verdict_measured(loop: Loop, records: list[Generation]) -> None:
+def require_measured(spec: Any, names: Collection[str], lacking: str) -> None:
     """The metric of a verdict or a stop rule is known by its row's name: what nobody measures is refused after one generation,
     not when the run has ended."""
-    names = dict.fromkeys(m.metric for r in records for m in r.measurements)
-    wanted = [("verdict.risk", loop.spec.verdict.risk), ("verdict.diversity", loop.spec.verdict.diversity)]
-    wanted += [(f"stop[{i}].metric", rule.metric) for i, rule in enumerate(loop.spec.stop)]
+    wanted = [(f"verdict.{key}", getattr(spec.verdict, key)) for key in ("risk", "diversity")]
+    wanted += [(f"stop[{i}].metric", rule.metric) for i, rule in enumerate(spec.stop)]
     for key, asked in wanted:
         if asked is not None and asked.removeprefix("-") not in names:
-            raise SpecError(f"{key} is '{asked}', which no metric measures{nearest(asked, names)}")
+            raise SpecError(f"{key} is '{asked}', which {lacking}{nearest(asked, names)}")
 
 
 def reason_of(error: Exception) -> str:
@@ -233,8 +233,7 @@ def picture(loop: Loop, record: Generation, before: Mapping[str, Drawn]) -> Draw
             }
             sampler = loop.agents[record.agent].learner.restore(arrays)
     given = None if loop.batched else asked(loop, record.agent, DRAWN, before)
-    n = DRAWN if given is None else len(given)
-    drawn = sampler.sample(n, key=key) if given is None else sampler.sample(n, key=key, given=given)
+    drawn = sampled(sampler, DRAWN if given is None else len(given), key, given)
     if isinstance(drawn, Batch):
         return Drawn(np.asarray(drawn.x[0]))
     return Drawn(np.asarray(drawn.x), drawn.label, drawn.caption)
@@ -251,7 +250,7 @@ def asked(loop: Loop, agent: str, n: int, before: Mapping[str, Drawn]) -> Sample
             return Samples.of(shown.x, label=shown.label, caption=shown.caption)
         return held[np.arange(min(n, len(held)))]
     if getattr(learner, "needs_captions", False):
-        return held[np.arange(n) % len(held)]
+        return held.cycled(n)
     return asked_classes(loop, agent, n)
 
 
