@@ -245,25 +245,8 @@ def test_fidelity_of_the_same_law_and_of_one_point():
     assert effective(np.array([0.5, 0.5, 0.0])) == pytest.approx(2)
 
 
-def test_the_frontier_stands_at_the_head_of_the_page(tmp_path):
+def test_the_frontier_stands_at_the_head_of_the_page(done, tmp_path):
     """Two figures, the same bytes whenever they are made."""
-    spec = {
-        "name": "frontier",
-        "seed": 0,
-        "generations": 3,
-        "replicates": 2,
-        "process": {
-            "kind": "alignment",
-            "data": {"kind": "eight_gaussians", "radius": 1.0, "deviation": 0.15},
-            "reward": {"kind": "distance", "point": [1.0, 0.3]},
-            "method": ["ppo", "base"],
-            "samples": 32,
-            "reference": 64,
-            "last_noise": 0.005,
-            "steps": 4,
-        },
-    }
-    done = autophage.run(spec)
     found = done.spec.process.exhibits(done.metrics)
     assert [e.title for e in found] == ["Reward against distance from the base", "Reward against diversity"]
     assert all(e.content.startswith(b"\x89PNG") for e in found)

@@ -80,6 +80,14 @@ class GivenView:
     memo: dict = field(default_factory=dict)
     trained_on: Samples | None = None
     peers: dict = field(default_factory=dict)
+    describes: bool | None = None
+    described: bool = False
+    given_by: str | None = None
+    last: bool = True
+
+    def __post_init__(self) -> None:
+        if self.describes is None:  # as the model would have it
+            self.describes = any(hasattr(self.model, n) for n in ("caption_log_prob", "label_log_prob"))
 
     @property
     def real_used(self) -> int:

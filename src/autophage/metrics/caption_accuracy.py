@@ -20,7 +20,6 @@ from autophage.metrics.descriptions import (
     as_many,
     decoding_as,
     described,
-    describes,
     descriptions,
     plain,
     require_descriptions,
@@ -113,7 +112,7 @@ class CaptionAccuracy(ReadingMetric):
             )
 
     def measure(self, view: View) -> list[Measurement]:
-        if self.lacking(view.model) or not describes(view):
+        if self.lacking(view.model) or not view.describes:
             return []
         if view.replicates > 1:
             raise SpecError("metric caption_accuracy is for captioners, of which there is one a replicate")

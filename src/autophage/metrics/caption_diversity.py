@@ -24,7 +24,6 @@ from autophage.metrics.descriptions import (
     Bags,
     decoding_as,
     described,
-    describes,
     descriptions,
     plain,
     require_descriptions,
@@ -144,7 +143,7 @@ class CaptionDiversity(Metric):
             records = view.generated(r)
             said = plain(described(records, "caption_diversity"))
             answer = diversity(said, view.key / "caption diversity" / r)
-            if describes(view):
+            if view.describes:
                 answer["caption_variance_within"] = self._within(view, records, r)
             found.append(answer)
         return measurements(found)

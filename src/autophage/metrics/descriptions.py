@@ -15,7 +15,6 @@ from scipy.sparse import csr_array
 
 from autophage.captions.vocabulary import words_of
 from autophage.errors import DataError, SpecError
-from autophage.metrics.model_metric import exposes
 from autophage.parts import Model, Sampling, Source, View
 from autophage.samples import Samples
 
@@ -131,10 +130,3 @@ def decoding_as(view: View, decoding: str) -> Model:
         return view.model.tuned(Sampling(decoding=decoding, budget=budget))  # type: ignore[arg-type]
     except NotImplementedError:
         return view.model
-
-
-def describes(view: View) -> bool:
-    """Whether the view's model describes records that it is given."""
-    said = getattr(view, "describes", None)
-    known = ("caption_log_prob", "label_log_prob")
-    return any(exposes(view.model, name) for name in known) if said is None else bool(said)

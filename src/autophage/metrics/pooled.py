@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from autophage.errors import SpecError
-from autophage.metrics.descriptions import describes
 from autophage.parts import Measurement, Metric, Source, View
 from autophage.samples import Samples
 
@@ -40,14 +39,13 @@ class Joined:
 
 def ends(peers: Mapping[str, Any]) -> list[Any]:
     """The views of agents whose records nobody else describes; those that describe real records only if there are no others."""
-    found = [view for view in peers.values() if not getattr(view, "described", False)]
-    making = [view for view in found if not (describes(view) and _describes_real(view, peers))]
+    found = [view for view in peers.values() if not view.described]
+    making = [view for view in found if not (view.describes and _describes_real(view, peers))]
     return making or found
 
 
 def _describes_real(view: Any, peers: Mapping[str, Any]) -> bool:
-    source = getattr(view, "given_by", None)
-    return source is None or source not in peers
+    return view.given_by is None or view.given_by not in peers
 
 
 class _Directions(Mapping):
@@ -140,7 +138,7 @@ class Pooled(Metric):
                 metric.check_real(source, used)
 
     def measure(self, view: View) -> list[Measurement]:
-        if not getattr(view, "last", True):
+        if not view.last:
             return []
         peers: Mapping[str, Any] = getattr(view, "peers", None) or {view.agent: view}
         joined: Any = Joined(ends(peers))
